@@ -1,0 +1,115 @@
+//! Where an agent keeps what: the three directories and the files in them.
+
+use std::path::{Path, PathBuf};
+
+/// The directories of one server.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    config: PathBuf,
+    state: PathBuf,
+    run: PathBuf,
+}
+
+impl Layout {
+    /// A layout over the given directories (`/etc/show-build`, `/var/lib/show-build`, `/run/show-build`).
+    #[must_use]
+    pub fn new(config: PathBuf, state: PathBuf, run: PathBuf) -> Self {
+        Self { config, state, run }
+    }
+
+    /// The operator's documents.
+    #[must_use]
+    pub fn config_dir(&self) -> &Path {
+        &self.config
+    }
+
+    /// Everything that must survive a restart of the host.
+    #[must_use]
+    pub fn state_dir(&self) -> &Path {
+        &self.state
+    }
+
+    /// Sockets.
+    #[must_use]
+    pub fn run_dir(&self) -> &Path {
+        &self.run
+    }
+
+    /// Who this server is, from its bundle.
+    #[must_use]
+    pub fn identity_file(&self) -> PathBuf {
+        self.state.join("identity.json")
+    }
+
+    /// Passwords of the database's own roles.
+    #[must_use]
+    pub fn secrets_file(&self) -> PathBuf {
+        self.state.join("secrets.json")
+    }
+
+    /// Hashes of bearer tokens.
+    #[must_use]
+    pub fn tokens_file(&self) -> PathBuf {
+        self.state.join("tokens.json")
+    }
+
+    /// Certificates and the key.
+    #[must_use]
+    pub fn tls_dir(&self) -> PathBuf {
+        self.state.join("tls")
+    }
+
+    /// The store's log and snapshots.
+    #[must_use]
+    pub fn raft_dir(&self) -> PathBuf {
+        self.state.join("raft")
+    }
+
+    /// The last good copy of the topology in force.
+    #[must_use]
+    pub fn topology_file(&self) -> PathBuf {
+        self.state.join("topology.json")
+    }
+
+    /// The phase of a change under way (rule R9).
+    #[must_use]
+    pub fn phase_file(&self) -> PathBuf {
+        self.state.join("phase.json")
+    }
+
+    /// The newest promise made (rule R4).
+    #[must_use]
+    pub fn promise_file(&self) -> PathBuf {
+        self.state.join("promise.json")
+    }
+
+    /// The journal of events.
+    #[must_use]
+    pub fn journal_file(&self) -> PathBuf {
+        self.state.join("journal.jsonl")
+    }
+
+    /// Diverged logs, lost-write reports and data directories taken out of use (rule R8).
+    #[must_use]
+    pub fn parked_dir(&self) -> PathBuf {
+        self.state.join("parked")
+    }
+
+    /// The data directory, unless the topology names another.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.state.join("pgdata")
+    }
+
+    /// The agent's HTTP socket.
+    #[must_use]
+    pub fn agent_socket(&self) -> PathBuf {
+        self.run.join("agent.sock")
+    }
+
+    /// Where PostgreSQL puts its socket.
+    #[must_use]
+    pub fn postgres_socket_dir(&self) -> PathBuf {
+        self.run.join("pg")
+    }
+}
