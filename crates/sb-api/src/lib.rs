@@ -1,1 +1,33 @@
-//! sb-api
+//! What an agent says over HTTP, as types: the `/v1` calls of people and scripts, the `/peer/v1` calls between
+//! agents, and the problem document that every refusal is.
+//!
+//! Types only: nothing here opens a socket, decides, or renders. They are wire types, never an agent's own
+//! types, so both can change alone. Answers tolerate unknown fields, so that an older client reads a newer
+//! agent; requests refuse them, so that a misspelt safety option never passes for absent. "Unknown" is `None`
+//! or a variant of that name, never a default that looks like a measurement.
+
+mod event;
+mod explanation;
+mod history;
+mod operation;
+mod peer;
+mod problem;
+mod request;
+mod server;
+mod status;
+
+pub use event::{EVENTS_PER_ANSWER_MAX, EVENTS_WAIT_SECONDS_MAX, Event, EventsQuery, HISTORY_ENTRIES_MAX};
+pub use explanation::{Candidate, Explanation};
+pub use history::HistoryEntry;
+pub use operation::{Operation, OperationState, Step, StepState};
+pub use peer::{JoinAnswer, JoinRequest, PeerStatus, StoreMember};
+pub use problem::{Gate, PROBLEM_MEDIA_TYPE, Problem, Refused};
+pub use request::{FailoverRequest, PauseRequest, ResumeRequest, SwitchoverRequest};
+pub use server::{
+    GuardState, GuardStatus, KernelFence, LeaseStatus, Role, ServerStatus, StoreRole, SyncState,
+};
+pub use status::{ClusterStatus, Durability, Level, PauseStatus, SiteStatus, Status, StoreStatus, Verdict};
+
+/// Version of the JSON that [`Status`] and the other answers carry. It rises when a field changes its meaning or
+/// goes away; added fields do not raise it.
+pub const SCHEMA_VERSION: u32 = 1;

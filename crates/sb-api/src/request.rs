@@ -1,0 +1,51 @@
+use serde::{Deserialize, Serialize};
+
+/// Move the primary on purpose: body of `POST /v1/switchover`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SwitchoverRequest {
+    /// The server to move to; absent = the best candidate.
+    pub to: Option<String>,
+    /// Pass the gates and show the plan; change nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Refuse when another server is primary: guards against acting on an old picture.
+    pub expect_primary: Option<String>,
+}
+
+/// Promote a server although the primary is not there to hand over: body of `POST /v1/failover`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FailoverRequest {
+    /// The server to promote.
+    pub to: String,
+    /// Confirmed commits may be lost up to this many bytes of WAL; absent = none.
+    pub accept_data_loss_bytes: Option<u64>,
+    /// Pass the gates and show the plan; change nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Refuse when another server holds the lease: guards against acting on an old picture.
+    pub expect_primary: Option<String>,
+}
+
+/// Hold back automatic failover: body of `POST /v1/pause`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PauseRequest {
+    /// Seconds until the pause ends by itself.
+    pub for_seconds: u64,
+    /// Why, for the others.
+    pub reason: Option<String>,
+    /// Pass the gates and show the plan; change nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// End a pause now: body of `POST /v1/resume`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResumeRequest {
+    /// Pass the gates and show the plan; change nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+}
