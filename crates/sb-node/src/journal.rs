@@ -1,0 +1,199 @@
+//! The journal: what happened on this server, on disk and in the order it happened.
+//!
+//! One JSON object a line. The newest events are also in memory, so that a reader never waits for the disk, and
+//! a full disk costs the file but not the picture.
+
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use sb_api::Event;
+use tokio::sync::watch;
+
+/// How many of the newest events are kept in memory.
+pub const EVENTS_IN_MEMORY_MAX: usize = 4096;
+
+/// Size at which the file is put aside as `journal.jsonl.1` and a new one begun.
+pub const JOURNAL_FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// The journal could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("could not open the journal `{path}`")]
+pub struct JournalError {
+    path: PathBuf,
+    #[source]
+    source: std::io::Error,
+}
+
+/// What is about to be written down. Id, time and server are added by the journal.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Stable dotted word.
+    pub kind: &'static str,
+    /// The term it belongs to.
+    pub term: Option<u64>,
+    /// A fact in one sentence.
+    pub message: String,
+    /// Numbers and positions.
+    pub detail: Option<String>,
+}
+
+impl Entry {
+    /// An entry without term and detail.
+    #[must_use]
+    pub fn new(kind: &'static str, message: impl Into<String>) -> Self {
+        Self { kind, term: None, message: message.into(), detail: None }
+    }
+
+    /// With the term it belongs to.
+    #[must_use]
+    pub fn term(mut self, term: u64) -> Self {
+        self.term = Some(term);
+        self
+    }
+
+    /// With numbers and positions.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+}
+
+/// The journal of one server.
+pub struct Journal {
+    server: String,
+    path: PathBuf,
+    inner: Mutex<Inner>,
+    newest: watch::Sender<u64>,
+}
+
+struct Inner {
+    file: Option<File>,
+    bytes: u64,
+    next_id: u64,
+    recent: VecDeque<Event>,
+}
+
+impl Journal {
+    /// Opens the journal, reading what is there. A line cut by a crash is passed over.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or read.
+    pub fn open(path: &Path, server: &str) -> Result<Self, JournalError> {
+        let fail = |source| JournalError { path: path.to_owned(), source };
+        let mut recent = VecDeque::new();
+        let mut cut = false;
+        if path.exists() {
+            for line in BufReader::new(File::open(path).map_err(fail)?).lines() {
+                let Ok(event) = serde_json::from_str::<Event>(&line.map_err(fail)?) else {
+                    cut = true;
+                    continue;
+                };
+                cut = false;
+                keep(&mut recent, event);
+            }
+        }
+        let mut file = OpenOptions::new().create(true).append(true).open(path).map_err(fail)?;
+        if cut {
+            file.write_all(b"\n").map_err(fail)?;
+        }
+        let bytes = file.metadata().map_err(fail)?.len();
+        let next_id = recent.back().map_or(1, |e| e.id + 1);
+        let (newest, _) = watch::channel(next_id - 1);
+        let inner = Inner { file: Some(file), bytes, next_id, recent };
+        Ok(Self { server: server.to_owned(), path: path.to_owned(), inner: Mutex::new(inner), newest })
+    }
+
+    /// Writes an event down and wakes those who wait for one.
+    pub fn record(&self, entry: Entry) {
+        let mut inner = self.inner.lock().expect("a panic while writing the journal ends the agent");
+        let event = Event {
+            id: inner.next_id,
+            at: jiff::Timestamp::now().to_string(),
+            server: self.server.clone(),
+            kind: entry.kind.to_owned(),
+            term: entry.term,
+            message: entry.message,
+            detail: entry.detail,
+        };
+        tracing::info!(kind = entry.kind, detail = event.detail.as_deref(), "{}", event.message);
+        inner.next_id += 1;
+        self.write(&mut inner, &event);
+        let id = event.id;
+        keep(&mut inner.recent, event);
+        drop(inner);
+        self.newest.send_replace(id);
+    }
+
+    /// The events after `since`, at most `limit`, oldest first.
+    #[must_use]
+    pub fn since(&self, since: u64, limit: usize) -> Vec<Event> {
+        let inner = self.inner.lock().expect("a panic while writing the journal ends the agent");
+        inner.recent.iter().filter(|e| e.id > since).take(limit).cloned().collect()
+    }
+
+    /// The id of the newest event, as it rises.
+    #[must_use]
+    pub fn newest(&self) -> watch::Receiver<u64> {
+        self.newest.subscribe()
+    }
+
+    fn write(&self, inner: &mut Inner, event: &Event) {
+        let mut line = serde_json::to_vec(event).expect("an event is made of texts and numbers");
+        line.push(b'\n');
+        if inner.bytes + line.len() as u64 > JOURNAL_FILE_BYTES_MAX {
+            self.put_aside(inner);
+        }
+        // A journal that cannot be written must not stop a failover: the event stays in memory.
+        match inner.file.as_mut().map(|file| file.write_all(&line)) {
+            Some(Ok(())) => inner.bytes += line.len() as u64,
+            Some(Err(error)) => tracing::warn!(%error, "could not write the journal"),
+            None => {}
+        }
+    }
+
+    fn put_aside(&self, inner: &mut Inner) {
+        let moved = std::fs::rename(&self.path, self.path.with_extension("jsonl.1"));
+        let opened = moved.and_then(|()| OpenOptions::new().create(true).append(true).open(&self.path));
+        match opened {
+            Ok(file) => {
+                inner.file = Some(file);
+                inner.bytes = 0;
+            }
+            Err(error) => tracing::warn!(%error, "could not begin a new journal file"),
+        }
+    }
+}
+
+fn keep(recent: &mut VecDeque<Event>, event: Event) {
+    if recent.len() == EVENTS_IN_MEMORY_MAX {
+        recent.pop_front();
+    }
+    recent.push_back(event);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_cut_by_a_crash_costs_only_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.jsonl");
+        let journal = Journal::open(&path, "ravena-1").unwrap();
+        journal.record(Entry::new("agent.started", "the agent started"));
+        drop(journal);
+        OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"id\":2,\"at").unwrap();
+
+        let journal = Journal::open(&path, "ravena-1").unwrap();
+        journal.record(Entry::new("agent.started", "the agent started again").term(3));
+        drop(journal);
+
+        let again = Journal::open(&path, "ravena-1").unwrap().since(0, 10);
+        assert_eq!(again.iter().map(|e| e.id).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(again[1].term, Some(3));
+    }
+}
