@@ -8,7 +8,9 @@ pub const NAME_BYTES_MAX: usize = 63;
 
 /// The text is not a usable name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a name: use lower-case letters, digits and inner hyphens, at most {NAME_BYTES_MAX} bytes")]
+#[error(
+    "`{text}` is not a name: use lower-case letters, digits and inner hyphens, at most {NAME_BYTES_MAX} bytes"
+)]
 pub struct NameError {
     text: String,
 }
