@@ -1,0 +1,106 @@
+use std::collections::BTreeMap;
+
+use crate::{MemberId, Membership};
+
+/// What this member is in Raft at the moment. Without meaning for anybody outside the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// No leader has reached this server yet: it has no vote and no state.
+    Outsider,
+    /// Receives the log, has no vote.
+    Learner,
+    /// Has a vote, follows a leader or waits for one.
+    Follower,
+    /// Stands for election.
+    Candidate,
+    /// Orders the requests.
+    Leader,
+    /// Was a member and left.
+    Removed,
+    /// The store has ended: shut down, or failed (see [`StoreHealth::failure`]).
+    Stopped,
+}
+
+/// The leader that this member follows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaderInfo {
+    /// Its id.
+    pub id: MemberId,
+    /// Its name, when the membership is known here.
+    pub name: Option<String>,
+}
+
+/// How far one member has got, as the leader sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemberProgress {
+    /// Index of the last entry that it holds durably.
+    pub matched_index: u64,
+    /// Whether it holds all but the newest few entries: a learner may be promoted then.
+    pub caught_up: bool,
+    /// Time since it was last heard from; `None` when never.
+    pub contact_age_ms: Option<u64>,
+}
+
+/// Whether entries can be made durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DiskHealth {
+    /// Yes.
+    Ok,
+    /// The disk is full: nothing is acknowledged until there is room. Nothing is lost.
+    Full,
+    /// It failed, and this member has stopped.
+    Failed {
+        /// What went wrong.
+        reason: String,
+    },
+}
+
+/// A member's view of the group, published when it changes and about once a second.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreHealth {
+    /// What this member is.
+    pub role: Role,
+    /// Whom it follows (itself when it leads).
+    pub leader: Option<LeaderInfo>,
+    /// Raft's term; nothing to do with the term of a primary.
+    pub raft_term: u64,
+    /// Index up to which entries are known to be committed.
+    pub commit_index: u64,
+    /// Index up to which the own state machine is.
+    pub applied_index: u64,
+    /// Time since a majority of voters was heard from (leader), or the leader (others); `None` when never.
+    pub quorum_contact_age_ms: Option<u64>,
+    /// Who belongs to the group, as far as applied here.
+    pub membership: Membership,
+    /// Progress of the other members; empty unless this member leads.
+    pub progress: BTreeMap<MemberId, MemberProgress>,
+    /// Whether entries can be made durable.
+    pub disk: DiskHealth,
+    /// Why the store stopped, when it did not by request.
+    pub failure: Option<String>,
+}
+
+impl StoreHealth {
+    /// A store that has not begun.
+    #[must_use]
+    pub(crate) fn outsider() -> Self {
+        Self {
+            role: Role::Outsider,
+            leader: None,
+            raft_term: 0,
+            commit_index: 0,
+            applied_index: 0,
+            quorum_contact_age_ms: None,
+            membership: Membership::default(),
+            progress: BTreeMap::new(),
+            disk: DiskHealth::Ok,
+            failure: None,
+        }
+    }
+
+    /// Whether this member orders the requests.
+    #[must_use]
+    pub fn is_leader(&self) -> bool {
+        self.role == Role::Leader
+    }
+}

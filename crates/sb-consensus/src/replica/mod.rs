@@ -1,0 +1,1 @@
+//! The Raft backend without threads, clocks, files or sockets.

@@ -1,0 +1,46 @@
+//! How members talk: streams that the embedder makes and trusts, two lanes to each peer.
+//!
+//! A connection carries frames in one direction, from the member that dialled. The first is a hello that names
+//! group, member and advertised address, so that a server that has just joined knows how to answer.
+
+use std::io;
+
+use async_trait::async_trait;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::Member;
+
+/// Bytes in both directions.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// A stream of the embedder's making.
+pub type BoxedStream = Box<dyn Stream>;
+
+/// Which of a peer's two connections. On a long path one lost segment stalls a stream for a retransmission timeout;
+/// heartbeats and votes must not wait behind a snapshot's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// Heartbeats, votes, acknowledgements: small and few.
+    Urgent,
+    /// Entries and snapshots.
+    Bulk,
+}
+
+/// Makes connections to peers.
+///
+/// # To ensure correctness
+///
+/// The stream leads to a server that proved to be `member.name`, for example by its certificate, and whose embedder
+/// hands its end to [`crate::Store::serve`]. Set `TCP_NODELAY`, and `TCP_USER_TIMEOUT` to about the longest election
+/// timeout.
+#[async_trait]
+pub trait Connector: Send + Sync + 'static {
+    /// Connects to a member. Cancelled when it takes too long.
+    ///
+    /// # Errors
+    ///
+    /// Any; it is tried again after a while.
+    async fn connect(&self, member: &Member, lane: Lane) -> io::Result<BoxedStream>;
+}
