@@ -7,3 +7,5 @@
 pub mod cli;
 pub mod fault;
 pub mod options;
+pub mod place;
+pub mod wan;
