@@ -1,1 +1,11 @@
-//! sb-lab
+//! Five virtual sites with six servers on one machine.
+//!
+//! Each server is a network namespace with its own address, real PostgreSQL and real agents. The wide-area
+//! network between them is a router in this process that delays, drops, limits and cuts each direction of each
+//! link by itself.
+
+pub mod cli;
+pub mod fault;
+pub mod options;
+pub mod place;
+pub mod wan;
