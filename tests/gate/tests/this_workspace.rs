@@ -4,7 +4,7 @@ use sb_gate::workspace::Workspace;
 use sb_gate::{Finding, documents, files, layers};
 
 fn workspace() -> Workspace {
-    Workspace::read().unwrap()
+    Workspace::read().expect("cargo can describe the workspace that it built")
 }
 
 #[track_caller]
