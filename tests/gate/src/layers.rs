@@ -1,0 +1,192 @@
+//! Which of our crates may depend on which.
+//!
+//! ```text
+//!  4  sb-agent ─► sb-node, sb-web            sb-cli ─► sb-client, sb-api, sb-topology, sb-lab
+//!  3  sb-node ─► every crate of level 1, sb-client       sb-web ─► sb-client, sb-api, sb-topology
+//!     sb-exporter ─► sb-client, sb-api                   sb-lab, tests/* ─► sb-client, sb-api, sb-topology
+//!  2  sb-client ─► sb-api
+//!  1  sb-wireguard   sb-pgrepl   sb-backup   sb-failover   sb-consensus   sb-api     (none knows another)
+//!  0  sb-topology    sb-pgtypes
+//! ```
+//!
+//! Level 1 uses level 0, and whoever knows a crate may also use the vocabulary that its signatures are
+//! made of ([`VOCABULARY`]).
+
+use crate::Finding;
+use crate::workspace::{DependencyKind, Package};
+
+/// What one package may depend on.
+#[derive(Debug, Clone, Copy)]
+pub struct Rule {
+    /// The package's name.
+    pub package: &'static str,
+    /// Its level in the drawing.
+    pub level: u8,
+    /// Our packages that its shipped code may use, beside the [`VOCABULARY`].
+    pub may_use: &'static [&'static str],
+    /// Our packages that only its tests, examples and benchmarks may use.
+    pub tests_may_use: &'static [&'static str],
+}
+
+/// Pure types of level 0 that every crate above may speak in.
+pub const VOCABULARY: &[&str] = &["sb-pgtypes"];
+
+const LEVEL_0: &[&str] = &["sb-topology", "sb-pgtypes"];
+
+/// The drawing. A crate that it names and that does not exist yet is planned; a package that exists and
+/// is not named here is refused.
+pub const RULES: &[Rule] = &[
+    rule("sb-pgtypes", 0, &[]),
+    rule("sb-topology", 0, &[]),
+    rule("sb-wireguard", 1, LEVEL_0),
+    rule("sb-pgrepl", 1, LEVEL_0),
+    rule("sb-backup", 1, LEVEL_0),
+    rule("sb-failover", 1, LEVEL_0),
+    rule("sb-consensus", 1, LEVEL_0),
+    rule("sb-api", 1, LEVEL_0),
+    rule("sb-client", 2, &["sb-api"]),
+    rule("sb-lab", 3, &["sb-client", "sb-api", "sb-topology"]),
+    rule("sb-web", 3, &["sb-client", "sb-api", "sb-topology"]),
+    rule("sb-exporter", 3, &["sb-client", "sb-api"]),
+    rule(
+        "sb-node",
+        3,
+        &[
+            "sb-wireguard",
+            "sb-pgrepl",
+            "sb-backup",
+            "sb-failover",
+            "sb-consensus",
+            "sb-api",
+            "sb-client",
+            "sb-topology",
+        ],
+    ),
+    rule("sb-agent", 4, &["sb-node", "sb-web"]),
+    rule("sb-cli", 4, &["sb-client", "sb-api", "sb-topology", "sb-lab"]),
+    rule("sb-e2e", 4, &["sb-client", "sb-api", "sb-topology", "sb-lab"]),
+    rule("sb-bench", 4, &["sb-client", "sb-api", "sb-topology", "sb-lab"]),
+    rule("sb-gate", 4, &[]),
+];
+
+const fn rule(package: &'static str, level: u8, may_use: &'static [&'static str]) -> Rule {
+    Rule { package, level, may_use, tests_may_use: &[] }
+}
+
+/// Every edge between `packages` that `rules` do not allow, and every package without a rule.
+pub fn check(packages: &[Package], rules: &[Rule]) -> Vec<Finding> {
+    packages.iter().flat_map(|package| check_package(package, packages, rules)).collect()
+}
+
+fn check_package(package: &Package, packages: &[Package], rules: &[Rule]) -> Vec<Finding> {
+    let Some(rule) = rules.iter().find(|rule| rule.package == package.name) else {
+        return vec![Finding::new(
+            &package.name,
+            "has no place in the layers",
+            "Add it to `RULES` in tests/gate/src/layers.rs and to the drawing in ARCHITECTURE.md.",
+        )];
+    };
+    package
+        .dependencies
+        .iter()
+        .filter(|dependency| packages.iter().any(|other| other.name == dependency.name))
+        .filter(|dependency| !allows(rule, &dependency.name, dependency.kind))
+        .map(|dependency| forbidden(package, &dependency.name, dependency.kind))
+        .collect()
+}
+
+fn allows(rule: &Rule, dependency: &str, kind: DependencyKind) -> bool {
+    let shipped = rule.may_use.contains(&dependency) || (rule.level > 0 && VOCABULARY.contains(&dependency));
+    match kind {
+        DependencyKind::Normal | DependencyKind::Build => shipped,
+        DependencyKind::Dev => shipped || rule.tests_may_use.contains(&dependency),
+    }
+}
+
+fn forbidden(package: &Package, dependency: &str, kind: DependencyKind) -> Finding {
+    let section = match kind {
+        DependencyKind::Normal => "dependencies",
+        DependencyKind::Dev => "dev-dependencies",
+        DependencyKind::Build => "build-dependencies",
+    };
+    Finding::new(
+        format!("{} -> {dependency}", package.name),
+        format!("is not allowed in [{section}]"),
+        "Level-1 crates meet only in sb-node; a type that two of them need belongs to level 0.",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::workspace::Dependency;
+
+    fn package(name: &str, dependencies: &[(&str, DependencyKind)]) -> Package {
+        let dependency =
+            |&(name, kind): &(&str, DependencyKind)| Dependency { name: name.to_owned(), kind, path: None };
+        Package {
+            name: name.to_owned(),
+            manifest_path: PathBuf::from("/w/Cargo.toml"),
+            dependencies: dependencies.iter().map(dependency).collect(),
+        }
+    }
+
+    fn places(findings: &[Finding]) -> Vec<&str> {
+        findings.iter().map(|finding| finding.place.as_str()).collect()
+    }
+
+    #[test]
+    fn an_edge_between_two_crates_of_level_1_is_noticed() {
+        let packages = [
+            package("sb-failover", &[("sb-consensus", DependencyKind::Normal)]),
+            package("sb-consensus", &[]),
+        ];
+
+        assert_eq!(places(&check(&packages, RULES)), ["sb-failover -> sb-consensus"]);
+    }
+
+    #[test]
+    fn an_upward_edge_is_noticed_in_tests_and_build_scripts_too() {
+        for kind in [DependencyKind::Normal, DependencyKind::Dev, DependencyKind::Build] {
+            let packages = [package("sb-topology", &[("sb-node", kind)]), package("sb-node", &[])];
+
+            assert_eq!(places(&check(&packages, RULES)), ["sb-topology -> sb-node"], "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn what_only_tests_may_use_is_refused_in_shipped_code() {
+        let rules = [
+            Rule { package: "a", level: 1, may_use: &[], tests_may_use: &["b"] },
+            Rule { package: "b", level: 0, may_use: &[], tests_may_use: &[] },
+        ];
+        let uses = |kind| [package("a", &[("b", kind)]), package("b", &[])];
+
+        assert_eq!(check(&uses(DependencyKind::Dev), &rules), []);
+        assert_eq!(places(&check(&uses(DependencyKind::Normal), &rules)), ["a -> b"]);
+    }
+
+    #[test]
+    fn a_package_without_a_place_in_the_drawing_is_noticed() {
+        assert_eq!(places(&check(&[package("sb-new", &[])], RULES)), ["sb-new"]);
+    }
+
+    #[test]
+    fn crates_of_others_are_not_the_layers_business() {
+        let packages = [package("sb-failover", &[("serde", DependencyKind::Normal)])];
+
+        assert_eq!(check(&packages, RULES), []);
+    }
+
+    #[test]
+    fn every_rule_points_to_a_lower_level() {
+        for rule in RULES {
+            for used in rule.may_use.iter().chain(rule.tests_may_use) {
+                let target = RULES.iter().find(|other| other.package == *used).unwrap();
+                assert!(target.level < rule.level, "{} -> {used}", rule.package);
+            }
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! Rules about the code itself, checked by a program so that nobody has to remember them.
+//!
+//! * [`layers`]: which crate may depend on which. The drawing in ARCHITECTURE.md as data, compared with
+//!   what `cargo metadata` says.
+//! * [`files`]: names and lengths of source files, one example for each library, the workspace's lints in
+//!   every package.
+//! * [`documents`]: the form of `docs/adr/`, a paragraph for each crate in ARCHITECTURE.md.
+//!
+//! Each module holds a check (a function from what is there to a list of [`Finding`]s) and tests that
+//! show the check noticing what it is for. `tests/this_workspace.rs` applies the checks to this
+//! repository.
+
+pub mod documents;
+pub mod files;
+mod finding;
+pub mod layers;
+pub mod workspace;
+
+pub use finding::Finding;

@@ -1,0 +1,39 @@
+//! The rules, applied to this repository.
+
+use sb_gate::workspace::Workspace;
+use sb_gate::{Finding, documents, files, layers};
+
+fn workspace() -> Workspace {
+    Workspace::read().expect("cargo can describe the workspace that it built")
+}
+
+#[track_caller]
+fn assert_none(findings: &[Finding]) {
+    let text: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    assert!(findings.is_empty(), "{} findings:\n{}", findings.len(), text.join("\n"));
+}
+
+#[test]
+fn every_dependency_between_our_crates_is_in_the_drawing() {
+    assert_none(&layers::check(&workspace().packages, layers::RULES));
+}
+
+#[test]
+fn source_files_are_short_and_named_after_their_role() {
+    assert_none(&files::check_sources(&workspace()).unwrap());
+}
+
+#[test]
+fn every_package_takes_the_workspaces_lints_and_every_library_has_an_example() {
+    assert_none(&files::check_packages(&workspace()).unwrap());
+}
+
+#[test]
+fn every_decision_is_dated_and_has_its_four_sections() {
+    assert_none(&documents::check_decisions(&workspace()).unwrap());
+}
+
+#[test]
+fn architecture_speaks_of_every_package() {
+    assert_none(&documents::check_architecture(&workspace()).unwrap());
+}
