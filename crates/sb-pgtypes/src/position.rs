@@ -1,6 +1,8 @@
+use std::cmp::Ordering;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{Lineage, Lsn};
+use crate::{Fork, Lineage, Lsn, TimelineId};
 
 /// How far a server's durable log reaches, and on which lineage.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -26,24 +28,33 @@ pub enum Relation {
 
 impl Position {
     /// How this log relates to `other`: by lineage first, by LSN only on a shared line (rule R5).
+    ///
+    /// A log is taken as the sequence of its bytes and of the changes of timeline between them, and one is
+    /// behind another when it is the beginning of the other. So of two logs that end where a timeline was
+    /// left, the one that has changed timeline is ahead, and two that changed to different timelines there
+    /// have diverged, although their bytes are the same. Forks beyond `flushed` are not reached yet and do not
+    /// count.
     #[must_use]
     pub fn relation(&self, other: &Position) -> Relation {
-        let Some(shared) = self.lineage.shared_until(&other.lineage) else {
-            return match self.flushed.cmp(&other.flushed) {
-                std::cmp::Ordering::Equal => Relation::Equal,
-                std::cmp::Ordering::Greater => Relation::Ahead,
-                std::cmp::Ordering::Less => Relation::Behind,
-            };
-        };
-        // The one whose own log ends at or before the branching point is contained in the other.
-        let longer = |p: &Position, q: &Position| p.lineage.forks().len() > q.lineage.forks().len();
-        if self.flushed <= shared && !longer(self, other) {
-            Relation::Behind
-        } else if other.flushed <= shared && !longer(other, self) {
-            Relation::Ahead
-        } else {
-            Relation::Diverged
+        let ((own_forks, own_timeline), (forks, timeline)) = (self.reached(), other.reached());
+        let shared = own_forks.iter().zip(forks).take_while(|(a, b)| a == b).count();
+        match (own_forks.get(shared), forks.get(shared)) {
+            (None, None) if own_timeline == timeline => match self.flushed.cmp(&other.flushed) {
+                Ordering::Equal => Relation::Equal,
+                Ordering::Greater => Relation::Ahead,
+                Ordering::Less => Relation::Behind,
+            },
+            (None, Some(next)) if next.from == own_timeline && self.flushed <= next.at => Relation::Behind,
+            (Some(next), None) if next.from == timeline && other.flushed <= next.at => Relation::Ahead,
+            (None | Some(_), None | Some(_)) => Relation::Diverged,
         }
+    }
+
+    /// The forks that the log has come to, and the timeline at its end.
+    fn reached(&self) -> (&[Fork], TimelineId) {
+        let forks = self.lineage.forks();
+        let count = forks.partition_point(|fork| fork.at <= self.flushed);
+        (&forks[..count], forks.get(count).map_or(self.lineage.current(), |fork| fork.from))
     }
 
     /// Whether everything in `other` is also here.
@@ -56,7 +67,6 @@ impl Position {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::TimelineId;
 
     fn at(lineage: &Lineage, lsn: u64) -> Position {
         Position { lineage: lineage.clone(), flushed: Lsn::new(lsn) }
@@ -80,5 +90,21 @@ mod tests {
         let a = next(&Lineage::first(), 100, 2);
         let b = next(&Lineage::first(), 140, 2);
         assert_eq!(at(&a, 200).relation(&at(&b, 200)), Relation::Diverged);
+    }
+
+    #[test]
+    fn siblings_at_the_fork_are_diverged() {
+        let (a, b) = (next(&Lineage::first(), 100, 2), next(&Lineage::first(), 100, 3));
+        assert_eq!(at(&a, 100).relation(&at(&b, 100)), Relation::Diverged);
+        assert_eq!(at(&a, 99).relation(&at(&b, 99)), Relation::Equal);
+        assert_eq!(at(&Lineage::first(), 100).relation(&at(&b, 100)), Relation::Behind);
+    }
+
+    #[test]
+    fn a_fork_that_is_not_reached_does_not_count() {
+        let old = Lineage::first();
+        let new = next(&old, 100, 2);
+        assert_eq!(at(&new, 90).relation(&at(&old, 90)), Relation::Equal);
+        assert_eq!(at(&new, 90).relation(&at(&old, 110)), Relation::Behind);
     }
 }
