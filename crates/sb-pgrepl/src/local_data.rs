@@ -1,0 +1,47 @@
+use sb_pgtypes::{Lineage, Lsn, SystemIdentifier};
+
+use crate::{ControlDataError, FileError, Instance, PositionError, Unfinished};
+
+/// What the data directory of a stopped server holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LocalData {
+    /// Nothing: there is no data directory.
+    Absent,
+    /// A clone or a rewind was cut short.
+    Unfinished(Unfinished),
+    /// A database cluster.
+    Present {
+        /// The cluster it belongs to.
+        system_identifier: SystemIdentifier,
+        /// The history of the timeline it is on.
+        lineage: Lineage,
+        /// The end of its last whole WAL record, when that could be found.
+        end: Option<Lsn>,
+        /// Whether `pg_rewind` can work on it: it has data checksums or `wal_log_hints`.
+        rewindable: bool,
+    },
+}
+
+/// The data directory could not be judged.
+#[derive(Debug, thiserror::Error)]
+pub enum LocalDataError {
+    /// The note about unfinished work, or the directory, could not be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Its control file could not be read.
+    #[error(transparent)]
+    ControlData(#[from] ControlDataError),
+    /// Its lineage could not be read.
+    #[error(transparent)]
+    Position(#[from] PositionError),
+}
+
+impl Instance {
+    /// Looks at the data directory of a stopped server.
+    ///
+    /// # Errors
+    /// When it is there but cannot be read.
+    pub async fn local_data(&self) -> Result<LocalData, LocalDataError> {
+        todo!()
+    }
+}
