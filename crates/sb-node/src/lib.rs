@@ -1,1 +1,2 @@
 //! sb-node
+pub mod http;
