@@ -1,0 +1,183 @@
+//! Calls to one agent.
+
+mod call;
+mod error;
+mod target;
+
+use std::time::Duration;
+
+use hyper::Method;
+use sb_api::{
+    Event, EventsQuery, Explanation, FailoverRequest, HistoryEntry, JoinAnswer, JoinRequest, Operation,
+    PauseRequest, PeerStatus, ResumeRequest, ServerStatus, Status, SwitchoverRequest,
+};
+
+pub use call::ANSWER_BYTES_MAX;
+pub use error::CallError;
+pub use target::Target;
+
+/// Makes calls to one agent. Each call is a connection of its own, so a client never holds a dead one.
+#[derive(Debug, Clone)]
+pub struct Client {
+    target: Target,
+    deadline: Duration,
+}
+
+impl Client {
+    /// Longest time one call takes when nobody says otherwise.
+    pub const DEADLINE_DEFAULT: Duration = Duration::from_secs(5);
+
+    /// Time between two looks at an operation that is under way.
+    pub const OPERATION_POLL: Duration = Duration::from_millis(200);
+
+    /// A client of the agent at `target`.
+    #[must_use]
+    pub fn new(target: Target) -> Self {
+        Self { target, deadline: Self::DEADLINE_DEFAULT }
+    }
+
+    /// The same client with another deadline per call, which covers connecting, sending and reading.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Where it calls.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The cluster as this agent sees it.
+    ///
+    /// # Errors
+    /// As every call: see [`CallError`].
+    pub async fn status(&self) -> Result<Status, CallError> {
+        self.get("/v1/status").await
+    }
+
+    /// The server of this agent alone, from its memory.
+    ///
+    /// # Errors
+    /// As every call: see [`CallError`].
+    pub async fn server(&self) -> Result<ServerStatus, CallError> {
+        self.get("/v1/server").await
+    }
+
+    /// Events after `query.since`, oldest first; waits up to `query.wait` seconds for one, besides the deadline.
+    ///
+    /// # Errors
+    /// As every call: see [`CallError`].
+    pub async fn events(&self, query: EventsQuery) -> Result<Vec<Event>, CallError> {
+        let path = format!("/v1/events?since={}&wait={}", query.since, query.wait);
+        let deadline = self.deadline + Duration::from_secs(query.wait);
+        self.call(Method::GET, &path, None::<&()>, deadline).await
+    }
+
+    /// The changes of primary, oldest first.
+    ///
+    /// # Errors
+    /// As every call: see [`CallError`].
+    pub async fn history(&self) -> Result<Vec<HistoryEntry>, CallError> {
+        self.get("/v1/history").await
+    }
+
+    /// Why the cluster, a server, an operation or a code is as it is.
+    ///
+    /// # Errors
+    /// As every call: see [`CallError`].
+    pub async fn explain(&self, subject: Option<&str>) -> Result<Explanation, CallError> {
+        match subject {
+            None => self.get("/v1/explain").await,
+            Some(subject) => self.get(&format!("/v1/explain/{}", call::path_segment(subject))).await,
+        }
+    }
+
+    /// Asks to move the primary on purpose. The operation goes on after this returns.
+    ///
+    /// # Errors
+    /// As every call: see [`CallError`].
+    pub async fn switchover(&self, request: &SwitchoverRequest) -> Result<Operation, CallError> {
+        self.post("/v1/switchover", request).await
+    }
+
+    /// Asks to promote a server although the primary cannot hand over. The operation goes on after this returns.
+    ///
+    /// # Errors
+    /// As every call: see [`CallError`].
+    pub async fn failover(&self, request: &FailoverRequest) -> Result<Operation, CallError> {
+        self.post("/v1/failover", request).await
+    }
+
+    /// Holds back automatic failover for a while.
+    ///
+    /// # Errors
+    /// As every call: see [`CallError`].
+    pub async fn pause(&self, request: &PauseRequest) -> Result<Operation, CallError> {
+        self.post("/v1/pause", request).await
+    }
+
+    /// Ends a pause.
+    ///
+    /// # Errors
+    /// As every call: see [`CallError`].
+    pub async fn resume(&self, request: &ResumeRequest) -> Result<Operation, CallError> {
+        self.post("/v1/resume", request).await
+    }
+
+    /// The operations that the agent remembers, oldest first.
+    ///
+    /// # Errors
+    /// As every call: see [`CallError`].
+    pub async fn operations(&self) -> Result<Vec<Operation>, CallError> {
+        self.get("/v1/operations").await
+    }
+
+    /// One operation.
+    ///
+    /// # Errors
+    /// As every call: see [`CallError`].
+    pub async fn operation(&self, id: &str) -> Result<Operation, CallError> {
+        self.get(&format!("/v1/operations/{}", call::path_segment(id))).await
+    }
+
+    /// Waits until an operation has ended, at most `limit`. An agent that does not answer for a moment (it may be
+    /// the one that is being replaced) does not end the waiting.
+    ///
+    /// # Errors
+    /// [`CallError::StillRunning`] when the limit has passed: the operation goes on. Otherwise as every call, for
+    /// answers that waiting cannot mend.
+    pub async fn wait(&self, operation: Operation, limit: Duration) -> Result<Operation, CallError> {
+        let end = tokio::time::Instant::now() + limit;
+        let mut latest = operation;
+        while !latest.ended() {
+            if tokio::time::Instant::now() >= end {
+                return Err(CallError::StillRunning { id: latest.id, limit });
+            }
+            tokio::time::sleep(Self::OPERATION_POLL).await;
+            match self.operation(&latest.id).await {
+                Ok(operation) => latest = operation,
+                Err(error) if error.may_pass() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(latest)
+    }
+
+    /// Asks a peer to take this server into the store.
+    ///
+    /// # Errors
+    /// As every call: see [`CallError`].
+    pub async fn join(&self, request: &JoinRequest) -> Result<JoinAnswer, CallError> {
+        self.post("/peer/v1/join", request).await
+    }
+
+    /// What a peer says about itself.
+    ///
+    /// # Errors
+    /// As every call: see [`CallError`].
+    pub async fn peer_status(&self) -> Result<PeerStatus, CallError> {
+        self.get("/peer/v1/status").await
+    }
+}

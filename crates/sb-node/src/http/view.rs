@@ -1,0 +1,67 @@
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sb_api::{
+    Event, Explanation, FailoverRequest, HistoryEntry, JoinAnswer, JoinRequest, Operation, PauseRequest,
+    PeerStatus, Refused, ResumeRequest, ServerStatus, Status, SwitchoverRequest,
+};
+use sb_topology::ServerName;
+
+use crate::http::{Caller, Health};
+
+/// What the router needs of an agent.
+///
+/// # To ensure correctness
+///
+/// * [`AgentView::health`], [`AgentView::server`] and [`AgentView::status`] answer from memory: they wait for no
+///   disk, no PostgreSQL and no peer, so that they answer while these hang.
+/// * [`AgentView::health`] says `primary` only while the lease holds by this server's own clock at the moment of
+///   the call.
+/// * A request with `dry_run` goes through the same gates as one without, and changes nothing.
+/// * A request that changes something returns once the operation is journalled, not when it has ended. The same
+///   holds after the agent's restart: [`AgentView::operation`] knows it.
+#[async_trait]
+pub trait AgentView: Send + Sync + 'static {
+    /// What health checks need.
+    fn health(&self) -> Health;
+
+    /// This server alone.
+    async fn server(&self) -> ServerStatus;
+
+    /// The cluster as this server sees it.
+    async fn status(&self) -> Status;
+
+    /// Events of the journal with an id above `since`, oldest first, at most
+    /// [`sb_api::EVENTS_PER_ANSWER_MAX`]. When there is none, waits up to `wait` for one; then none.
+    async fn events(&self, since: u64, wait: Duration) -> Vec<Event>;
+
+    /// The changes of primary, oldest first.
+    async fn history(&self) -> Vec<HistoryEntry>;
+
+    /// Why the cluster (`None`), a server, an operation or a code is as it is.
+    async fn explain(&self, subject: Option<&str>) -> Refused<Explanation>;
+
+    /// Move the primary on purpose.
+    async fn switchover(&self, by: &Caller, request: SwitchoverRequest) -> Refused<Operation>;
+
+    /// Promote a server although the primary cannot hand over.
+    async fn failover(&self, by: &Caller, request: FailoverRequest) -> Refused<Operation>;
+
+    /// Hold back automatic failover.
+    async fn pause(&self, by: &Caller, request: PauseRequest) -> Refused<Operation>;
+
+    /// End a pause.
+    async fn resume(&self, by: &Caller, request: ResumeRequest) -> Refused<Operation>;
+
+    /// The operations that are remembered, oldest first.
+    async fn operations(&self) -> Vec<Operation>;
+
+    /// One operation, if it is remembered.
+    async fn operation(&self, id: &str) -> Option<Operation>;
+
+    /// A server of the cluster asks to be taken into the store; its certificate has been checked.
+    async fn join(&self, peer: &ServerName, request: JoinRequest) -> Refused<JoinAnswer>;
+
+    /// What this server tells a peer about itself.
+    async fn peer_status(&self, peer: &ServerName) -> PeerStatus;
+}
