@@ -1,1 +1,37 @@
-//! sb-failover
+//! Who may write, and who takes over when that server is lost.
+//!
+//! Two pure things, to be driven by an agent:
+//!
+//! * the **record** ([`ClusterRecord`]): what all servers agree on, kept by a replicated log whose entries are
+//!   [`Request`]s and whose only rule is [`ClusterRecord::apply`];
+//! * the **machine** ([`Machine`]): one per server, fed with [`Event`]s and the time, polled for [`Command`]s.
+//!
+//! Nothing here opens a socket, reads a clock, draws a random number, logs or waits. The rules R1–R11 and
+//! L1–L5 that comments name are those of `ARCHITECTURE.md`.
+
+mod boot_time;
+mod command;
+mod elect;
+mod event;
+mod ids;
+mod journal;
+mod machine;
+mod phase;
+pub mod record;
+mod table;
+mod timings;
+
+pub use boot_time::BootTime;
+pub use command::{Command, RepairReason, SyncStandbys};
+pub use elect::{Election, Ranked, elect};
+pub use event::{
+    Armed, Broken, DataDirectory, Event, Follower, GuardReport, Observation, OpFailure, OpOutput, Processes,
+    ProposalResult, Role,
+};
+pub use ids::{Incarnation, OpId, ProposalId, RenewalNumber, Seq, Session, Term};
+pub use journal::JournalEntry;
+pub use machine::{Config, Explanation, Founding, Gate, Machine, ParkReason, State};
+pub use phase::{Persisted, Phase, Promise};
+pub use record::{ClusterRecord, Outcome, Rejection, Request};
+pub use table::{Row, TABLE, Trigger, mermaid};
+pub use timings::{Timings, TimingsError};

@@ -1,0 +1,112 @@
+use sb_pgtypes::{Lineage, Position};
+use sb_topology::ServerName;
+use serde::{Deserialize, Serialize};
+
+use crate::{Rejection, Seq, State, Term, Trigger};
+
+/// Something that people may want to know later.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JournalEntry {
+    /// The machine went from one state to another.
+    Moved {
+        /// From.
+        from: State,
+        /// Why.
+        trigger: Trigger,
+        /// To.
+        to: State,
+    },
+    /// The primary's renewals have stopped, or it gave its lease back.
+    Detected {
+        /// The holder.
+        holder: ServerName,
+        /// Its term.
+        term: Term,
+        /// The last renewal seen.
+        seq: Seq,
+    },
+    /// This standby takes nothing more from the primary.
+    Frozen {
+        /// Of the lease it promised against.
+        term: Term,
+        /// Where it stands.
+        position: Position,
+    },
+    /// This server fetches what another has and it lacks.
+    Fetching {
+        /// The other.
+        source: ServerName,
+        /// What it has.
+        until: Position,
+    },
+    /// This server holds the lease of a new term.
+    Elected {
+        /// The new term.
+        term: Term,
+        /// Who held the lease before.
+        from: ServerName,
+    },
+    /// This server is primary.
+    Promoted {
+        /// Its term.
+        term: Term,
+        /// Its lineage.
+        lineage: Lineage,
+    },
+    /// Clients may come.
+    Open {
+        /// The term.
+        term: Term,
+    },
+    /// PostgreSQL ended without having been asked to.
+    PostgresGone {
+        /// The term it was primary in.
+        term: Term,
+    },
+    /// Proven: no process of PostgreSQL is left.
+    Fenced {
+        /// The term it was primary in.
+        term: Term,
+    },
+    /// The lease was given back.
+    Released {
+        /// The term.
+        term: Term,
+        /// For whom.
+        to: Option<ServerName>,
+    },
+    /// This server follows another.
+    Following {
+        /// The primary.
+        upstream: ServerName,
+        /// Its term.
+        term: Term,
+    },
+    /// This server's copy is made anew.
+    Repairing {
+        /// From.
+        source: ServerName,
+    },
+    /// A planned hand-over begins.
+    Draining {
+        /// To.
+        to: ServerName,
+    },
+    /// Nobody may take over, and why.
+    Refused {
+        /// The reason, for people.
+        reason: String,
+    },
+    /// The store did not take a proposal.
+    Rejected {
+        /// Why.
+        reason: Rejection,
+    },
+    /// An operation failed and is tried again.
+    OperationFailed {
+        /// Which, as `Command` names it.
+        operation: String,
+        /// What was wrong.
+        detail: String,
+    },
+}

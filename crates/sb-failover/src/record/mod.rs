@@ -1,0 +1,130 @@
+//! The replicated record: what all servers agree on, and the only way it changes.
+//!
+//! [`ClusterRecord::apply`] is a function of the record and the request alone: every replica that applied the
+//! same log holds the same record. It does not know the time; whoever proposes has waited (L2), and the
+//! numbers in the request prove that nothing happened in between (L3).
+
+mod apply;
+mod lease;
+mod member;
+mod proof;
+mod request;
+mod standing;
+mod sync;
+mod transfer;
+
+use std::collections::BTreeMap;
+
+use sb_pgtypes::{Lineage, Position, SystemIdentifier};
+use sb_topology::ServerName;
+use serde::{Deserialize, Serialize};
+
+pub use lease::{Handover, HandoverReason, Lease, Released, Report};
+pub use member::Member;
+pub use proof::Proof;
+pub use request::{Outcome, Rejection, Request};
+pub use standing::Standing;
+pub use sync::{Durability, SyncRecord};
+pub use transfer::{PAUSE_MS_MAX, Pause, Transfer, TransferId, TransferKind};
+
+use crate::{Term, Timings};
+
+/// How many changes of term the record remembers.
+pub const HISTORY_MAX: usize = 128;
+/// How many members a cluster may have.
+pub const MEMBERS_MAX: usize = 64;
+/// How long a topology document in the record may be.
+pub const TOPOLOGY_BYTES_MAX: usize = 256 * 1024;
+
+/// The lineage of the data, as the primary of `term` told it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineageInForce {
+    /// The primary's term.
+    pub term: Term,
+    /// Its lineage.
+    pub lineage: Lineage,
+}
+
+/// The topology in force.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopologyRecord {
+    /// Rises by one with every change; 0 = none yet.
+    pub generation: u64,
+    /// The document, as text that this crate does not read.
+    pub document: String,
+}
+
+/// What all servers agree on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterRecord {
+    /// The data's own number; [`None`] before `Initialize`.
+    pub system_identifier: Option<SystemIdentifier>,
+    /// Every server that has registered.
+    pub members: BTreeMap<ServerName, Member>,
+    /// Who may write; [`None`] before `Initialize`.
+    pub lease: Option<Lease>,
+    /// The lineage in force; [`None`] before `Initialize`. Of an older term than the lease while a new primary
+    /// has not promoted yet.
+    pub lineage: Option<LineageInForce>,
+    /// The holder's position at its last renewal that carried one.
+    pub position: Option<Position>,
+    /// What a commit waits for, and what an election needs because of it.
+    pub sync: SyncRecord,
+    /// Frozen positions. Each names the (term, seq) it was promised for; a renewal removes all.
+    pub reports: BTreeMap<ServerName, Report>,
+    /// No automatic failover while set.
+    pub pause: Option<Pause>,
+    /// A hand-over that a person asked for.
+    pub transfer: Option<Transfer>,
+    /// The last [`HISTORY_MAX`] changes of term, oldest first.
+    pub history: Vec<Handover>,
+    /// The times in force.
+    pub timings: Timings,
+    /// The most that an automatic asynchronous failover may lose against `position`.
+    pub lag_bytes_max: u64,
+    /// The topology in force.
+    pub topology: TopologyRecord,
+}
+
+/// The default of [`ClusterRecord::lag_bytes_max`]: 1 MiB.
+pub const LAG_BYTES_MAX_DEFAULT: u64 = 1024 * 1024;
+
+impl Default for ClusterRecord {
+    fn default() -> Self {
+        Self {
+            system_identifier: None,
+            members: BTreeMap::new(),
+            lease: None,
+            lineage: None,
+            position: None,
+            sync: SyncRecord::default(),
+            reports: BTreeMap::new(),
+            pause: None,
+            transfer: None,
+            history: Vec::new(),
+            timings: Timings::default(),
+            lag_bytes_max: LAG_BYTES_MAX_DEFAULT,
+            topology: TopologyRecord::default(),
+        }
+    }
+}
+
+impl ClusterRecord {
+    /// The server that holds the lease and has not given it back.
+    #[must_use]
+    pub fn holder(&self) -> Option<&ServerName> {
+        self.lease.as_ref().filter(|l| l.released.is_none()).map(|l| &l.holder)
+    }
+
+    /// The newest term; 0 before `Initialize`.
+    #[must_use]
+    pub fn term(&self) -> Term {
+        self.lease.as_ref().map_or(Term::default(), |l| l.term)
+    }
+
+    /// The reports that are valid for the lease as it is.
+    pub fn valid_reports(&self) -> impl Iterator<Item = (&ServerName, &Report)> {
+        let name = self.lease.as_ref().map(|l| (l.term, l.seq));
+        self.reports.iter().filter(move |(_, r)| Some((r.term, r.seq)) == name)
+    }
+}
