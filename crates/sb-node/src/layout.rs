@@ -83,6 +83,12 @@ impl Layout {
         self.state.join("promise.json")
     }
 
+    /// How often the agent has started.
+    #[must_use]
+    pub fn session_file(&self) -> PathBuf {
+        self.state.join("session.json")
+    }
+
     /// The journal of events.
     #[must_use]
     pub fn journal_file(&self) -> PathBuf {

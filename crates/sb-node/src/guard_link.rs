@@ -1,0 +1,233 @@
+//! The agent's hold on the guard: one connection that is made again when it breaks, deadlines in order, and every
+//! change reported to the failover machine.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sb_failover::{Armed, BootTime, Event, GuardReport, Processes, Term};
+use tokio::sync::{Notify, mpsc, watch};
+
+use crate::fence::KernelFence;
+use crate::guard::{
+    BootNanos, ConnectLimits, GuardClient, GuardClientError, GuardEvents, GuardNotice, GuardStatus,
+    Postmaster, Term as GuardTerm, socket_path,
+};
+
+/// Longest wait for an answer of the guard, in milliseconds. It answers in microseconds or is not scheduled.
+pub const GUARD_ANSWER_MS_MAX: u64 = 1_000;
+
+/// Deadlines that may wait to be handed over. The machine renews twice a second, so more means a hung guard.
+const DEADLINES_WAITING_MAX: usize = 64;
+
+/// What the guard is told in order.
+#[derive(Debug, Clone, Copy)]
+enum Deadline {
+    Arm { term: Term, fence_at: BootTime },
+    Disarm { term: Term },
+}
+
+/// The agent's end of the guard, shared by everything that needs it.
+#[derive(Debug, Clone)]
+pub struct GuardLink {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    client: watch::Sender<Option<GuardClient>>,
+    status: watch::Sender<Option<GuardStatus>>,
+    deadlines: mpsc::Sender<Deadline>,
+    events: mpsc::Sender<Event>,
+    /// Rung when PostgreSQL's processes have changed.
+    changed: Notify,
+}
+
+/// The guard did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum GuardLinkError {
+    /// There is no connection at present.
+    #[error("the guard cannot be reached")]
+    Missing,
+    /// It answered otherwise, or not at all.
+    #[error(transparent)]
+    Client(#[from] GuardClientError),
+}
+
+impl GuardLink {
+    /// Begins to hold the connection to the guard in `run_dir`. Reports go to `events`; `fence` follows the
+    /// deadlines.
+    #[must_use]
+    pub fn spawn(run_dir: PathBuf, events: mpsc::Sender<Event>, fence: KernelFence) -> Self {
+        let (deadlines, waiting) = mpsc::channel(DEADLINES_WAITING_MAX);
+        let (client, _) = watch::channel(None);
+        let (status, _) = watch::channel(None);
+        let link =
+            Self { inner: Arc::new(Inner { client, status, deadlines, events, changed: Notify::new() }) };
+        tokio::spawn(link.clone().hold(run_dir));
+        tokio::spawn(link.clone().hand_over(waiting, fence));
+        link
+    }
+
+    /// Sets the deadline of `term`. Returns at once; the outcome is the next report.
+    pub fn arm(&self, term: Term, fence_at: BootTime) {
+        self.enqueue(Deadline::Arm { term, fence_at });
+    }
+
+    /// Takes the deadline of `term` away. Returns at once; the outcome is the next report.
+    pub fn disarm(&self, term: Term) {
+        self.enqueue(Deadline::Disarm { term });
+    }
+
+    fn enqueue(&self, deadline: Deadline) {
+        // Full means that the guard has not answered for many renewals: it keeps the deadline it has, which is
+        // the earlier one, so nothing is extended that should not be.
+        if self.inner.deadlines.try_send(deadline).is_err() {
+            tracing::error!("the guard does not take deadlines; PostgreSQL ends at the last one it took");
+        }
+    }
+
+    /// The connection.
+    ///
+    /// # Errors
+    /// When there is none at present.
+    pub fn client(&self) -> Result<GuardClient, GuardLinkError> {
+        self.inner.client.borrow().clone().ok_or(GuardLinkError::Missing)
+    }
+
+    /// The guard's last word about itself; [`None`] while it cannot be reached.
+    #[must_use]
+    pub fn status(&self) -> watch::Receiver<Option<GuardStatus>> {
+        self.inner.status.subscribe()
+    }
+
+    /// Asks how things stand, and reports it.
+    ///
+    /// # Errors
+    /// When the guard does not answer.
+    pub async fn refresh(&self) -> Result<GuardStatus, GuardLinkError> {
+        let status = self.client()?.status(answer()).await?;
+        self.publish(status.clone()).await;
+        Ok(status)
+    }
+
+    /// Returns when PostgreSQL's processes may have changed since the last call.
+    pub async fn changed(&self) {
+        self.inner.changed.notified().await;
+    }
+
+    /// Waits until no process of PostgreSQL is left.
+    ///
+    /// # Errors
+    /// When the guard does not answer. Bound it in time: it waits as long as a process lives.
+    pub async fn gone(&self) -> Result<(), GuardLinkError> {
+        let mut status = self.status();
+        loop {
+            if processes(&self.refresh().await?) == Processes::Gone {
+                return Ok(());
+            }
+            let _ = tokio::time::timeout(Duration::from_millis(100), status.changed()).await;
+        }
+    }
+
+    async fn publish(&self, status: GuardStatus) {
+        let report = report(&status);
+        let before = self.inner.status.send_replace(Some(status.clone()));
+        if before.map(|s| (s.postmaster, s.descendants)) != Some((status.postmaster, status.descendants)) {
+            self.inner.changed.notify_one();
+        }
+        let _ = self.inner.events.send(Event::Guard(report)).await;
+    }
+
+    async fn hold(self, run_dir: PathBuf) {
+        let path = socket_path(&run_dir);
+        loop {
+            let limits = ConnectLimits { attempts_max: 1, pause: Duration::ZERO };
+            match GuardClient::connect(&path, limits).await {
+                Ok((client, notices)) => {
+                    self.inner.client.send_replace(Some(client));
+                    self.listen(notices).await;
+                    self.inner.client.send_replace(None);
+                    self.inner.status.send_replace(None);
+                    self.inner.changed.notify_one();
+                    tracing::warn!("the connection to the guard is lost");
+                }
+                Err(error) => tracing::debug!(%error, "the guard cannot be reached"),
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn listen(&self, mut notices: GuardEvents) {
+        loop {
+            if let Err(error) = self.refresh().await {
+                tracing::warn!(%error, "the guard does not say how it is");
+                return;
+            }
+            match notices.next().await {
+                GuardNotice::Event(event) => tracing::info!(?event, "word from the guard"),
+                GuardNotice::Disconnected => return,
+            }
+        }
+    }
+
+    async fn hand_over(self, mut waiting: mpsc::Receiver<Deadline>, fence: KernelFence) {
+        while let Some(deadline) = waiting.recv().await {
+            let told = match deadline {
+                Deadline::Arm { term, fence_at } => {
+                    let told = self.tell_arm(term, fence_at).await;
+                    if told.is_ok() {
+                        fence.renew(fence_at.since(crate::boottime::now()));
+                    }
+                    told
+                }
+                Deadline::Disarm { term } => self.tell_disarm(term).await,
+            };
+            if let Err(error) = told {
+                tracing::warn!(%error, ?deadline, "the guard did not take a deadline");
+            }
+            if let Err(error) = self.refresh().await {
+                tracing::debug!(%error, "the guard does not say how it is");
+            }
+        }
+    }
+
+    async fn tell_arm(&self, term: Term, fence_at: BootTime) -> Result<(), GuardLinkError> {
+        let nanos = u64::try_from(fence_at.as_duration().as_nanos()).unwrap_or(u64::MAX);
+        let client = self.client()?;
+        Ok(client.arm(guard_term(term), BootNanos::from_nanos(nanos), answer()).await?)
+    }
+
+    async fn tell_disarm(&self, term: Term) -> Result<(), GuardLinkError> {
+        Ok(self.client()?.disarm(guard_term(term), answer()).await?)
+    }
+}
+
+/// The guard's own word for a term.
+#[must_use]
+pub fn guard_term(term: Term) -> GuardTerm {
+    GuardTerm::from(term.get())
+}
+
+/// [`GUARD_ANSWER_MS_MAX`] as a duration.
+#[must_use]
+pub const fn answer() -> Duration {
+    Duration::from_millis(GUARD_ANSWER_MS_MAX)
+}
+
+/// Whether any process of PostgreSQL may be left.
+#[must_use]
+pub fn processes(status: &GuardStatus) -> Processes {
+    match (status.postmaster, status.descendants) {
+        (Postmaster::Absent, 0) => Processes::Gone,
+        _ => Processes::Running,
+    }
+}
+
+fn report(status: &GuardStatus) -> GuardReport {
+    let armed = status.armed.map(|armed| Armed {
+        term: Term::new(armed.term.get()),
+        fence_at: BootTime::since_boot(Duration::from_nanos(armed.fence_at.as_nanos())),
+    });
+    GuardReport { armed, processes: processes(status) }
+}

@@ -1,0 +1,204 @@
+//! What people asked for, remembered across a restart of the agent, and how it went: read off the record, which is
+//! the only one to know.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use sb_api::{Operation, OperationState, Problem, Step, StepState};
+use sb_consensus::Applied;
+use sb_failover::record::TransferId;
+use sb_failover::{ClusterRecord, Term};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::persisted;
+
+/// How many operations are remembered.
+pub const OPERATIONS_MAX: usize = 64;
+
+/// The moments of how many changes of term are remembered.
+const MOMENTS_MAX: usize = sb_failover::record::HISTORY_MAX;
+
+/// What tells that an operation has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mark {
+    /// The transfer leaves the record: with a newer term it was done.
+    Transfer {
+        /// Which.
+        id: TransferId,
+        /// The term it began in.
+        since: Term,
+        /// To whom, when that was said.
+        to: Option<String>,
+    },
+    /// It had ended when it was journalled.
+    Ended,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Tracked {
+    operation: Operation,
+    mark: Mark,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Remembered {
+    operations: VecDeque<Tracked>,
+    moments: BTreeMap<Term, String>,
+}
+
+/// The operations of one agent. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Operations {
+    file: PathBuf,
+    remembered: Arc<Mutex<Remembered>>,
+}
+
+impl Operations {
+    /// Reads what an earlier run remembered. A damaged file costs the memory of it, which decides nothing.
+    #[must_use]
+    pub fn open(file: PathBuf) -> Self {
+        let read = std::fs::read(&file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        Self { file, remembered: Arc::new(Mutex::new(read.unwrap_or_default())) }
+    }
+
+    /// Notes the moments of new terms and the ends of operations, until `stop`.
+    pub async fn follow(
+        self,
+        mut records: watch::Receiver<Applied<Arc<ClusterRecord>>>,
+        stop: CancellationToken,
+    ) {
+        loop {
+            let record = records.borrow_and_update().view.clone();
+            if self.note(&record) {
+                let operations = self.clone();
+                let _ = tokio::task::spawn_blocking(move || operations.save()).await;
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = records.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    /// Remembers a new operation.
+    pub async fn begin(&self, operation: Operation, mark: Mark) {
+        {
+            let mut remembered = self.lock();
+            if remembered.operations.len() == OPERATIONS_MAX {
+                remembered.operations.pop_front();
+            }
+            remembered.operations.push_back(Tracked { operation, mark });
+        }
+        let operations = self.clone();
+        let _ = tokio::task::spawn_blocking(move || operations.save()).await;
+    }
+
+    /// Every operation remembered, oldest first, as `record` shows it now.
+    #[must_use]
+    pub fn all(&self, record: &ClusterRecord) -> Vec<Operation> {
+        self.note(record);
+        self.lock().operations.iter().map(|tracked| tracked.operation.clone()).collect()
+    }
+
+    /// One operation.
+    #[must_use]
+    pub fn one(&self, id: &str, record: &ClusterRecord) -> Option<Operation> {
+        self.all(record).into_iter().find(|operation| operation.id == id)
+    }
+
+    /// When this server saw `term` begin: UTC, RFC 3339, for people.
+    #[must_use]
+    pub fn moment_of(&self, term: Term) -> Option<String> {
+        self.lock().moments.get(&term).cloned()
+    }
+
+    /// Whether something changed.
+    fn note(&self, record: &ClusterRecord) -> bool {
+        let mut remembered = self.lock();
+        let mut changed = note_moments(&mut remembered.moments, record);
+        for tracked in &mut remembered.operations {
+            changed |= note_end(tracked, record);
+        }
+        changed
+    }
+
+    fn save(&self) {
+        let saved = persisted::replace(&self.file, &*self.lock());
+        if let Err(error) = saved {
+            tracing::warn!(%error, "could not remember the operations");
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Remembered> {
+        self.remembered.lock().expect("nothing panics while it is held")
+    }
+}
+
+fn note_moments(moments: &mut BTreeMap<Term, String>, record: &ClusterRecord) -> bool {
+    // Terms that an agent finds at its first look began at some time before: that is not a moment.
+    let first_look = moments.is_empty() && record.history.len() > 1;
+    let mut changed = false;
+    for handover in &record.history {
+        if !moments.contains_key(&handover.term) && !first_look {
+            moments.insert(handover.term, jiff::Timestamp::now().to_string());
+            changed = true;
+        }
+    }
+    while moments.len() > MOMENTS_MAX {
+        moments.pop_first();
+    }
+    changed
+}
+
+fn note_end(tracked: &mut Tracked, record: &ClusterRecord) -> bool {
+    let Mark::Transfer { id, since, to } = &tracked.mark else { return false };
+    let pending = record.transfer.as_ref().is_some_and(|transfer| transfer.id == *id);
+    if pending || tracked.operation.ended() {
+        return false;
+    }
+    let holder = record.holder().map(|holder| holder.as_str().to_owned());
+    let wanted = to.as_ref().is_none_or(|to| holder.as_ref() == Some(to));
+    match holder {
+        Some(holder) if record.term() > *since && wanted => {
+            let term = record.term();
+            tracked.operation.result = Some(format!("`{holder}` is primary (term {term})"));
+            finish(&mut tracked.operation, OperationState::Done, StepState::Done);
+        }
+        holder => {
+            let now = holder.map_or_else(|| "nobody holds the lease".to_owned(), |h| format!("`{h}` holds the lease"));
+            let problem = Problem::refused("transfer.not_done", "the transfer was withdrawn or came to another end")
+                .detail(format!("Term {}: {now}.", record.term()))
+                .hint("sb-cli explain says what stands in the way.");
+            tracked.operation.problem = Some(problem);
+            finish(&mut tracked.operation, OperationState::Failed, StepState::Failed);
+        }
+    }
+    tracked.mark = Mark::Ended;
+    true
+}
+
+fn finish(operation: &mut Operation, state: OperationState, step: StepState) {
+    operation.state = state;
+    for one in &mut operation.steps {
+        one.state = step;
+    }
+}
+
+/// An operation that begins now.
+#[must_use]
+pub fn new_operation(id: u64, kind: &str, by: &str, steps: &[String]) -> Operation {
+    let step = |name: &String| Step { name: name.clone(), state: StepState::Waiting };
+    Operation {
+        id: format!("{id:016x}"),
+        kind: kind.to_owned(),
+        state: OperationState::Running,
+        by: by.to_owned(),
+        started_at: jiff::Timestamp::now().to_string(),
+        steps: steps.iter().map(step).collect(),
+        result: None,
+        problem: None,
+    }
+}

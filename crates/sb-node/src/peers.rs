@@ -1,0 +1,147 @@
+//! What the other agents say about themselves, kept in memory.
+//!
+//! Nobody is asked while nobody looks: a look at the status wakes the asking for a while.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sb_api::PeerStatus;
+use sb_client::trust::Credentials;
+use sb_client::{Client, Target};
+use sb_topology::{Server, ServerName, Topology};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::membership::peer_address;
+
+/// Between two rounds while somebody looks, in milliseconds.
+const ROUND_MS: u64 = 500;
+
+/// How long after a look the asking goes on, in milliseconds.
+const AWAKE_MS: u64 = 5_000;
+
+/// Longest wait for one peer's answer, in milliseconds.
+const ANSWER_MS_MAX: u64 = 900;
+
+/// Longest time that a look waits for fresh answers, in milliseconds.
+const FRESH_MS_MAX: u64 = 1_000;
+
+/// An answer older than this is no longer what a peer says now, in milliseconds.
+pub const STALE_MS: u64 = 3_000;
+
+/// The last word of one peer.
+#[derive(Debug, Clone)]
+pub struct Word {
+    /// What it said.
+    pub status: PeerStatus,
+    /// When it was heard.
+    pub heard: Instant,
+    /// One round trip, measured as the time that a TCP connection takes.
+    pub round_trip: Duration,
+}
+
+/// The last words of all peers.
+#[derive(Clone)]
+pub struct Peers {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    words: Mutex<BTreeMap<ServerName, Word>>,
+    looked: Mutex<Option<Instant>>,
+    wake: Notify,
+    rounds: watch::Sender<u64>,
+}
+
+impl Peers {
+    /// Begins to be ready to ask the other servers of `topology`.
+    #[must_use]
+    pub fn spawn(
+        topology: Arc<Topology>,
+        me: ServerName,
+        credentials: Arc<Credentials>,
+        stop: CancellationToken,
+    ) -> Self {
+        let (rounds, _) = watch::channel(0);
+        let inner = Inner { words: Mutex::default(), looked: Mutex::default(), wake: Notify::new(), rounds };
+        let peers = Self { inner: Arc::new(inner) };
+        tokio::spawn(peers.clone().run(topology, me, credentials, stop));
+        peers
+    }
+
+    /// What each peer said last. Waits a moment for fresh words when nobody has looked lately.
+    pub async fn look(&self) -> BTreeMap<ServerName, Word> {
+        let before = self.inner.looked.lock().expect("nothing panics while it is held").replace(Instant::now());
+        let awake = before.is_some_and(|at| at.elapsed() < Duration::from_millis(AWAKE_MS));
+        if !awake {
+            let mut rounds = self.inner.rounds.subscribe();
+            self.inner.wake.notify_one();
+            let _ = tokio::time::timeout(Duration::from_millis(FRESH_MS_MAX), rounds.changed()).await;
+        }
+        self.known()
+    }
+
+    /// What each peer said last, without asking.
+    #[must_use]
+    pub fn known(&self) -> BTreeMap<ServerName, Word> {
+        self.inner.words.lock().expect("nothing panics while it is held").clone()
+    }
+
+    async fn run(
+        self,
+        topology: Arc<Topology>,
+        me: ServerName,
+        credentials: Arc<Credentials>,
+        stop: CancellationToken,
+    ) {
+        let others: Vec<Server> = topology.servers().filter(|s| s.name != me).cloned().collect();
+        loop {
+            if self.awake() {
+                self.round(&others, &credentials).await;
+                self.inner.rounds.send_modify(|round| *round += 1);
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.inner.wake.notified() => {}
+                () = tokio::time::sleep(Duration::from_millis(ROUND_MS)), if self.awake() => {}
+            }
+        }
+    }
+
+    fn awake(&self) -> bool {
+        let looked = *self.inner.looked.lock().expect("nothing panics while it is held");
+        looked.is_some_and(|at| at.elapsed() < Duration::from_millis(AWAKE_MS))
+    }
+
+    async fn round(&self, others: &[Server], credentials: &Arc<Credentials>) {
+        let mut asked = JoinSet::new();
+        for server in others {
+            let (name, address) = (server.name.clone(), peer_address(server));
+            let credentials = credentials.clone();
+            asked.spawn(async move {
+                let limit = Duration::from_millis(ANSWER_MS_MAX);
+                let round_trip = tokio::time::timeout(limit, round_trip(address)).await.ok()?.ok()?;
+                let target = Target::peer(name.clone(), address, &credentials).ok()?;
+                let status = Client::new(target).deadline(limit).peer_status().await.ok()?;
+                Some((name, Word { status, heard: Instant::now(), round_trip }))
+            });
+        }
+        while let Some(answered) = asked.join_next().await {
+            if let Ok(Some((name, word))) = answered {
+                self.inner.words.lock().expect("nothing panics while it is held").insert(name, word);
+            }
+        }
+    }
+}
+
+/// The time from SYN to SYN-ACK.
+async fn round_trip(address: SocketAddr) -> std::io::Result<Duration> {
+    let begun = Instant::now();
+    TcpStream::connect(address).await?;
+    Ok(begun.elapsed())
+}

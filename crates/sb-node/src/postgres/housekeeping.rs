@@ -1,0 +1,135 @@
+//! What a primary does for the others, beside the failover machine: slots for every member, roles, passwords.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sb_client::state::Secrets;
+use sb_failover::State;
+use sb_topology::ServerName;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::desired::application;
+use super::driver::{Driver, chain};
+use crate::journal::Entry;
+
+/// How often a primary looks after its slots, in seconds; a change of the members or of the state is looked after
+/// at once.
+const ROUND_SECONDS: u64 = 5;
+
+/// Pause after a round that failed, in milliseconds.
+const RETRY_MS: u64 = 500;
+
+/// The primary's standing work.
+pub struct Housekeeping {
+    driver: Driver,
+    state: watch::Receiver<State>,
+    roles_made: bool,
+    reported: Option<String>,
+}
+
+impl Housekeeping {
+    /// Standing work that follows the machine's `state`.
+    #[must_use]
+    pub fn new(driver: Driver, state: watch::Receiver<State>) -> Self {
+        Self { driver, state, roles_made: false, reported: None }
+    }
+
+    /// Runs until `stop`.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut record = self.driver.config.record.clone();
+        loop {
+            let state = *self.state.borrow_and_update();
+            record.borrow_and_update();
+            let pause = if writable(state) { self.round().await } else { self.rest() };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = self.state.changed() => if changed.is_err() { return },
+                changed = members_changed(&mut record) => if changed.is_err() { return },
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    fn rest(&mut self) -> Duration {
+        self.roles_made = false;
+        Duration::from_secs(ROUND_SECONDS)
+    }
+
+    async fn round(&mut self) -> Duration {
+        let done = self.look_after().await;
+        match done {
+            Ok(()) => {
+                self.reported = None;
+                Duration::from_secs(ROUND_SECONDS)
+            }
+            Err(detail) => {
+                if self.reported.as_ref() != Some(&detail) {
+                    tracing::warn!(%detail, "the primary's standing work did not succeed; it is tried again");
+                    self.reported = Some(detail);
+                }
+                Duration::from_millis(RETRY_MS)
+            }
+        }
+    }
+
+    async fn look_after(&mut self) -> Result<(), String> {
+        let _work = self.driver.work.lock().await;
+        // The state may have moved while another operation held PostgreSQL.
+        if !writable(*self.state.borrow()) {
+            return Ok(());
+        }
+        self.driver.reconcile_slots().await;
+        if !self.roles_made {
+            let secrets: &Secrets = &self.driver.config.secrets;
+            let topology = &self.driver.config.topology;
+            let application = application(topology, secrets.owner.expose()).map_err(|e| e.to_string())?;
+            self.driver.instance().ensure_roles(&application).await.map_err(|e| chain(&e))?;
+            self.roles_made = true;
+        }
+        Ok(())
+    }
+}
+
+/// Whether PostgreSQL accepts writes of ours in this state.
+const fn writable(state: State) -> bool {
+    matches!(state, State::Recording | State::Leading | State::Reopening)
+}
+
+async fn members_changed(
+    record: &mut watch::Receiver<sb_consensus::Applied<Arc<sb_failover::ClusterRecord>>>,
+) -> Result<(), watch::error::RecvError> {
+    let known: Vec<ServerName> = record.borrow().view.members.keys().cloned().collect();
+    loop {
+        record.changed().await?;
+        if !record.borrow_and_update().view.members.keys().eq(known.iter()) {
+            return Ok(());
+        }
+    }
+}
+
+impl Driver {
+    /// Makes a slot for every other member with PostgreSQL and drops those of servers that are gone. A failure is
+    /// not the caller's: the next round tries again.
+    pub(super) async fn reconcile_slots(&self) {
+        let me = &self.config.me.name;
+        let members: Vec<ServerName> = {
+            let record = self.config.record.borrow();
+            let promotable = record.view.members.iter().filter(|(name, m)| m.promotable && *name != me);
+            promotable.map(|(name, _)| name.clone()).collect()
+        };
+        match self.instance().reconcile_slots(&members).await {
+            Ok(report) => {
+                for slot in report.renewed {
+                    let message = format!("the slot `{slot}` had lost WAL to its budget and was made anew");
+                    let entry = Entry::new("slot.renewed", message);
+                    self.config.journal.record(entry.detail("Its server may need a new copy."));
+                }
+                for slot in report.near_budget {
+                    tracing::warn!(%slot, "a slot is close to losing WAL to its budget");
+                }
+            }
+            Err(error) => tracing::warn!(error = %chain(&error), "could not look after the slots"),
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! PostgreSQL as the failover machine wants it: commands carried out through `sb-pgrepl` and the guard, and what
+//! PostgreSQL is doing, told back.
+
+mod desired;
+mod driver;
+mod housekeeping;
+mod observe;
+mod operations;
+mod postmaster;
+
+pub use desired::application;
+pub use driver::{Driver, DriverConfig};
+pub use housekeeping::Housekeeping;
+pub use observe::{Seen, Watcher};

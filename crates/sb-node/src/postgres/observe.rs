@@ -1,0 +1,225 @@
+//! Looks at PostgreSQL again and again, and tells the failover machine.
+
+use std::time::Duration;
+
+use sb_failover::{Broken, DataDirectory, Event, Follower, Observation, Processes, Role, State};
+use sb_pgrepl::{LocalData, Observer, Silence, Status};
+use sb_pgtypes::Position;
+use sb_topology::ServerName;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::driver::Driver;
+use crate::guard_link::{GuardLink, processes};
+
+/// How often PostgreSQL is looked at while nothing changes, in milliseconds.
+const QUIET_MS: u64 = 500;
+
+/// How often while something is under way, in milliseconds.
+const BUSY_MS: u64 = 50;
+
+/// Longest wait for one answer of PostgreSQL, in milliseconds.
+const LOOK_MS_MAX: u64 = 1_000;
+
+/// A standby that has not streamed for this long is looked into, in milliseconds.
+const NOT_STREAMING_MS: u64 = 3_000;
+
+/// What was seen last, for the status.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// PostgreSQL's own words; [`None`] when it did not answer.
+    pub status: Option<Status>,
+    /// What the machine was told.
+    pub observation: Option<Observation>,
+}
+
+/// Looks at one server's PostgreSQL.
+pub struct Watcher {
+    driver: Driver,
+    guard: GuardLink,
+    observer: Observer,
+    events: mpsc::Sender<Event>,
+    state: watch::Receiver<State>,
+    seen: watch::Sender<Seen>,
+    local: Option<LocalData>,
+    not_streaming_since: Option<Instant>,
+}
+
+impl Watcher {
+    /// A watcher that tells `events` and publishes what it sees.
+    #[must_use]
+    pub fn new(
+        driver: Driver,
+        guard: GuardLink,
+        events: mpsc::Sender<Event>,
+        state: watch::Receiver<State>,
+    ) -> (Self, watch::Receiver<Seen>) {
+        let observer = Observer::new(driver.instance().clone());
+        let (seen, receiver) = watch::channel(Seen::default());
+        let watcher =
+            Self { driver, guard, observer, events, state, seen, local: None, not_streaming_since: None };
+        (watcher, receiver)
+    }
+
+    /// Runs until `stop`.
+    pub async fn run(mut self, stop: CancellationToken) {
+        loop {
+            let seen = self.look().await;
+            let told = seen.observation.clone();
+            self.seen.send_replace(seen);
+            if let Some(observation) = told
+                && self.events.send(Event::Postgres(observation)).await.is_err()
+            {
+                return;
+            }
+            let pause = Duration::from_millis(if quiet(*self.state.borrow()) { QUIET_MS } else { BUSY_MS });
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.guard.changed() => {}
+                () = self.driver.ended() => self.local = None,
+                changed = self.state.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn look(&mut self) -> Seen {
+        let guard = self.guard.status().borrow().clone();
+        if guard.as_ref().is_some_and(|status| processes(status) == Processes::Gone) {
+            return Seen { status: None, observation: self.stopped().await };
+        }
+        self.local = None;
+        match self.observer.observe(Duration::from_millis(LOOK_MS_MAX)).await {
+            sb_pgrepl::Observation::Answered(status) => {
+                let observation = self.answered(&status);
+                Seen { status: Some(*status), observation: Some(observation) }
+            }
+            sb_pgrepl::Observation::Silent(silence) => {
+                // Without the guard's word that nothing runs, silence proves nothing.
+                let known = guard.is_some();
+                Seen { status: None, observation: known.then(|| silent(&silence, self.last_data())).flatten() }
+            }
+        }
+    }
+
+    /// No process of PostgreSQL: what lies on the disk.
+    async fn stopped(&mut self) -> Option<Observation> {
+        if self.local.is_none() {
+            // Whoever works on the directory tells how it ends; half of it is no observation.
+            let Ok(_work) = self.driver.work.try_lock() else { return self.last(Role::Stopped) };
+            match self.driver.instance().local_data().await {
+                Ok(local) => self.local = Some(local),
+                Err(error) => {
+                    tracing::warn!(error = %super::driver::chain(&error), "cannot judge the data directory");
+                    return None;
+                }
+            }
+        }
+        let (data, position) = match self.local.as_ref()? {
+            LocalData::Absent | LocalData::Unfinished(_) => (DataDirectory::Absent, None),
+            LocalData::Present { system_identifier, lineage, end, .. } => {
+                let position = end.map(|flushed| Position { lineage: lineage.clone(), flushed });
+                (DataDirectory::Present(*system_identifier), position)
+            }
+        };
+        Some(Observation { role: Role::Stopped, data, position, ..nothing(data) })
+    }
+
+    fn answered(&mut self, status: &Status) -> Observation {
+        let data = DataDirectory::Present(status.system_identifier);
+        let role = match status.role {
+            sb_pgrepl::Role::Primary => Role::Primary,
+            sb_pgrepl::Role::Standby => Role::Standby,
+        };
+        let streaming_from = status.receiver.as_ref().filter(|r| r.status == "streaming").and_then(|r| {
+            let upstream = r.upstream.as_ref()?;
+            let by_name = upstream.parse::<ServerName>().ok();
+            by_name.or_else(|| super::desired::server_at(&self.driver.config.topology, upstream.parse().ok()?).cloned())
+        });
+        let broken = self.broken(role, streaming_from.is_some());
+        let followers = status.senders.iter().filter_map(|sender| {
+            Some(Follower {
+                server: sender.application_name.parse().ok()?,
+                flushed: sender.flushed?,
+                streaming: sender.state == "streaming",
+            })
+        });
+        Observation {
+            role,
+            data,
+            position: status.position.clone(),
+            streaming_from,
+            broken,
+            followers: followers.collect(),
+        }
+    }
+
+    /// Whether a standby that should stream never will by itself.
+    fn broken(&mut self, role: Role, streaming: bool) -> Option<Broken> {
+        let should = role == Role::Standby && *self.state.borrow() == State::Following;
+        if !should || streaming {
+            self.not_streaming_since = None;
+            return None;
+        }
+        let since = *self.not_streaming_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < Duration::from_millis(NOT_STREAMING_MS) {
+            return None;
+        }
+        self.driver.instance().why_not_streaming().map(|why| match why {
+            sb_pgrepl::NotStreaming::WalRemoved => Broken::WalRemoved,
+            sb_pgrepl::NotStreaming::Diverged => Broken::Diverged,
+        })
+    }
+
+    fn last_data(&self) -> DataDirectory {
+        let seen = self.seen.borrow();
+        seen.observation.as_ref().map_or(DataDirectory::Absent, |o| o.data)
+    }
+
+    fn last(&self, role: Role) -> Option<Observation> {
+        let seen = self.seen.borrow();
+        seen.observation.as_ref().map(|o| Observation { role, ..nothing(o.data) })
+    }
+}
+
+fn nothing(data: DataDirectory) -> Observation {
+    Observation {
+        role: Role::Unknown,
+        data,
+        position: None,
+        streaming_from: None,
+        broken: None,
+        followers: Vec::new(),
+    }
+}
+
+fn silent(silence: &Silence, data: DataDirectory) -> Option<Observation> {
+    let role = match silence {
+        Silence::NotRunning | Silence::Starting => Role::Starting,
+        Silence::Stopping | Silence::Deadline | Silence::Error(_) => Role::Unknown,
+    };
+    Some(Observation { role, ..nothing(data) })
+}
+
+/// Whether nothing is under way in this state.
+const fn quiet(state: State) -> bool {
+    match state {
+        State::Leading | State::Following | State::Parked | State::Waiting => true,
+        State::Starting
+        | State::Initializing
+        | State::Repairing
+        | State::Freezing
+        | State::Frozen
+        | State::Fetching
+        | State::Claiming
+        | State::Elected
+        | State::Promoting
+        | State::Recording
+        | State::Restarting
+        | State::Reopening
+        | State::Draining
+        | State::Fencing
+        | State::Releasing => false,
+    }
+}

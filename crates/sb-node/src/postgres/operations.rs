@@ -1,0 +1,258 @@
+//! The machine's operations on PostgreSQL, one function each.
+
+use std::time::Duration;
+
+use sb_failover::{OpFailure, OpOutput, RepairReason, SyncStandbys, Term};
+use sb_pgrepl::{
+    ClientAccess, CloneRequest, LocalData, RepairStep, Role, ShutdownMode, SourceFacts, StartRole, Upstream,
+    repair_plan,
+};
+use sb_pgtypes::{Lineage, Position};
+use sb_topology::ServerName;
+
+use super::desired::Slot;
+use super::driver::{Driver, failed};
+use super::postmaster;
+use crate::guard_link::{GuardLinkError, answer, guard_term};
+use crate::journal::Entry;
+
+/// Longest wait for a started PostgreSQL to accept sessions, in milliseconds. A primary has its restart budget
+/// watched by the machine; a standby may have much WAL to replay.
+const READY_MS_MAX: u64 = 60_000;
+
+/// Longest time to stop receiving and replay what is on disk, in milliseconds.
+const FREEZE_MS_MAX: u64 = 5_000;
+
+/// Longest time for a changed set of synchronous standbys to be in force, in milliseconds.
+const SYNC_MS_MAX: u64 = 5_000;
+
+/// Longest clone, in milliseconds: 50 GB over a line of 10 Mbit/s take half a day.
+const CLONE_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
+
+/// Longest rewind, in milliseconds.
+const REWIND_MS_MAX: u64 = 60 * 60 * 1_000;
+
+/// Longest fast shutdown of a standby or before a repair, in milliseconds.
+const STANDBY_STOP_MS_MAX: u64 = 10_000;
+
+type Ended = Result<OpOutput, OpFailure>;
+
+impl Driver {
+    pub(super) async fn init_db(&self) -> Ended {
+        // What an unfinished founding left behind was never seen by anybody.
+        let system_identifier = match self.local_data().await? {
+            LocalData::Present { system_identifier, .. } => system_identifier,
+            LocalData::Absent | LocalData::Unfinished(_) => {
+                self.instance().init_db().await.map_err(|e| failed(&e))?
+            }
+        };
+        Ok(OpOutput::Initialized { system_identifier, lineage: Lineage::first() })
+    }
+
+    pub(super) async fn start_primary(&self, term: Term, sync: &SyncStandbys) -> Ended {
+        let link = &self.config.guard;
+        postmaster::stop(link, ShutdownMode::Fast, ms(STANDBY_STOP_MS_MAX)).await.map_err(|e| failed(&e))?;
+        self.set_access(ClientAccess::Closed);
+        let instance = self.instance();
+        instance.write_sync_standbys(&standbys(sync)).map_err(|e| failed(&e))?;
+        let prepared = instance.prepare_start(&StartRole::Primary, &self.desired()?).await;
+        let spec = prepared.map_err(|e| failed(&e))?;
+        self.config.fence.install_for_primary();
+        postmaster::start(link, spec, Some(term)).await.map_err(|e| failed(&e))?;
+        match instance.wait_ready(ms(READY_MS_MAX)).await.map_err(|e| failed(&e))? {
+            Role::Primary => {}
+            Role::Standby => return Err(plain("PostgreSQL came up as a standby")),
+        }
+        self.take_back().await?;
+        Ok(OpOutput::At(self.position().await?))
+    }
+
+    pub(super) async fn start_standby(&self, upstream: Option<&ServerName>) -> Ended {
+        let link = &self.config.guard;
+        let instance = self.instance();
+        if let Ok(Role::Standby) = instance.wait_ready(Duration::ZERO).await {
+            return self.follow(upstream).await;
+        }
+        postmaster::stop(link, ShutdownMode::Fast, ms(STANDBY_STOP_MS_MAX)).await.map_err(|e| failed(&e))?;
+        self.set_access(ClientAccess::Open);
+        let upstream = upstream.map(|name| self.upstream(name, self.slot_of(name))).transpose()?;
+        let prepared = instance.prepare_start(&StartRole::Standby(upstream), &self.desired()?).await;
+        let spec = prepared.map_err(|e| failed(&e))?;
+        postmaster::start(link, spec, None).await.map_err(|e| failed(&e))?;
+        self.config.fence.open_for_standby();
+        instance.wait_ready(ms(READY_MS_MAX)).await.map_err(|e| failed(&e))?;
+        self.take_back().await?;
+        Ok(OpOutput::Nothing)
+    }
+
+    pub(super) async fn follow(&self, upstream: Option<&ServerName>) -> Ended {
+        match upstream {
+            Some(name) => {
+                let upstream = self.upstream(name, self.slot_of(name))?;
+                self.instance().follow(&upstream).await.map_err(|e| failed(&e))?;
+            }
+            None => {
+                self.instance().freeze(ms(FREEZE_MS_MAX)).await.map_err(|e| failed(&e))?;
+            }
+        }
+        Ok(OpOutput::Nothing)
+    }
+
+    /// A planned stop: a checkpoint first, so that the shutdown's own is short.
+    pub(super) async fn stop_for_transfer(&self, limit: Duration) -> Ended {
+        if let Err(error) = self.instance().checkpoint(limit).await {
+            return Err(failed(&error));
+        }
+        let stopped = postmaster::stop(&self.config.guard, ShutdownMode::Fast, limit).await;
+        stopped.map_err(|e| failed(&e))?;
+        let end = self.instance().end_of_wal().await.map_err(|e| failed(&e))?;
+        Ok(OpOutput::At(end))
+    }
+
+    pub(super) async fn freeze(&self) -> Ended {
+        let position = self.instance().freeze(ms(FREEZE_MS_MAX)).await.map_err(|e| failed(&e))?;
+        Ok(OpOutput::At(position))
+    }
+
+    pub(super) async fn fetch(&self, source: &ServerName, until: &Position, limit: Duration) -> Ended {
+        let source = self.upstream(source, Slot::None)?;
+        let fetched = self.instance().fetch(&source, until.flushed, limit).await;
+        Ok(OpOutput::At(fetched.map_err(|e| failed(&e))?))
+    }
+
+    pub(super) async fn promote(&self, term: Term, limit: Duration) -> Ended {
+        self.set_access(ClientAccess::Closed);
+        let instance = self.instance();
+        instance.configure(&self.desired()?).await.map_err(|e| failed(&e))?;
+        self.config.fence.install_for_primary();
+        let client = self.config.guard.client().map_err(|e| failed(&e))?;
+        let announced = client.promoting(guard_term(term), answer()).await;
+        announced.map_err(|e| failed(&GuardLinkError::from(e)))?;
+        let position = instance.promote(limit).await.map_err(|e| failed(&e))?;
+        // The standbys need their slots before they can stream; clients may be waiting for them.
+        self.reconcile_slots().await;
+        Ok(OpOutput::Promoted(position.lineage))
+    }
+
+    pub(super) async fn open_clients(&self) -> Ended {
+        self.set_access(ClientAccess::Open);
+        self.instance().configure(&self.desired()?).await.map_err(|e| failed(&e))?;
+        Ok(OpOutput::Nothing)
+    }
+
+    pub(super) async fn set_sync_standbys(&self, sync: &SyncStandbys) -> Ended {
+        let instance = self.instance();
+        match instance.wait_ready(Duration::ZERO).await {
+            Ok(Role::Primary) => {
+                let set = instance.set_sync_standbys(&standbys(sync), ms(SYNC_MS_MAX)).await;
+                set.map_err(|e| failed(&e))?;
+            }
+            Ok(Role::Standby) | Err(_) => {
+                instance.write_sync_standbys(&standbys(sync)).map_err(|e| failed(&e))?;
+            }
+        }
+        Ok(OpOutput::Nothing)
+    }
+
+    pub(super) async fn repair(&self, source: &ServerName, reason: RepairReason) -> Ended {
+        let link = &self.config.guard;
+        postmaster::stop(link, ShutdownMode::Fast, ms(STANDBY_STOP_MS_MAX)).await.map_err(|e| failed(&e))?;
+        let upstream = self.upstream(source, self.slot_of(source))?;
+        let facts = self.source_facts()?;
+        let step = match reason {
+            RepairReason::WalRemoved => RepairStep::Reclone(sb_pgrepl::RecloneReason::CannotRewind),
+            RepairReason::NoData | RepairReason::Diverged | RepairReason::Unfinished => {
+                repair_plan(&self.local_data().await?, &facts)
+            }
+        };
+        match step {
+            RepairStep::Stream => {}
+            RepairStep::Rewind { fork } => self.rewind(&upstream, &facts, fork).await?,
+            RepairStep::Reclone(why) => {
+                tracing::info!(?why, %source, "copying the database anew");
+                self.clone_anew(&upstream, &facts).await?;
+            }
+            RepairStep::Refuse(why) => return Err(failed(&why)),
+        }
+        Ok(OpOutput::Nothing)
+    }
+
+    async fn rewind(&self, source: &Upstream, facts: &SourceFacts, fork: sb_pgtypes::Lsn) -> Result<(), OpFailure> {
+        let instance = self.instance();
+        let within = ms(REWIND_MS_MAX);
+        match instance.rewind_from(source, facts.system_identifier, fork, within).await {
+            Ok(rewound) => {
+                let detail = format!("The WAL after {fork} is kept: {:?}", rewound.parked);
+                let entry = Entry::new("repair.rewound", "the data directory was rewound").detail(detail);
+                self.config.journal.record(entry);
+                Ok(())
+            }
+            // A rewind that cannot be done leaves a clone as the way back.
+            Err(error) => {
+                tracing::warn!(error = %super::driver::chain(&error), "could not rewind; copying anew");
+                self.clone_anew(source, facts).await
+            }
+        }
+    }
+
+    async fn clone_anew(&self, source: &Upstream, facts: &SourceFacts) -> Result<(), OpFailure> {
+        let request = CloneRequest {
+            source: source.clone(),
+            system_identifier: facts.system_identifier,
+            rate_kib_max: None,
+            within: ms(CLONE_MS_MAX),
+        };
+        let parked = self.instance().clone_from(&request).await.map_err(|e| failed(&e))?;
+        if let Some(path) = parked {
+            let detail = format!("It is kept in {}.", path.display());
+            self.config.journal.record(Entry::new("repair.parked", "the former data directory was set aside").detail(detail));
+        }
+        Ok(())
+    }
+
+    /// What the record says of the primary: its lineage and, as far as it was told, its position.
+    fn source_facts(&self) -> Result<SourceFacts, OpFailure> {
+        let record = self.config.record.borrow();
+        let view = &record.view;
+        let unknown = || plain("the record does not know the database yet");
+        let system_identifier = view.system_identifier.ok_or_else(unknown)?;
+        let lineage = view.lineage.as_ref().ok_or_else(unknown)?.lineage.clone();
+        let flushed = view.position.as_ref().map_or(sb_pgtypes::Lsn::INVALID, |p| p.flushed);
+        Ok(SourceFacts { system_identifier, position: Position { lineage, flushed } })
+    }
+
+    /// After every start: what a start cannot know is found and taken back.
+    async fn take_back(&self) -> Result<(), OpFailure> {
+        let configured = self.instance().configure(&self.desired()?).await.map_err(|e| failed(&e))?;
+        if !configured.taken_back.is_empty() {
+            let detail = configured.taken_back.join(", ");
+            let message = "settings that overrode the agent's were taken back";
+            self.config.journal.record(Entry::new("postgres.taken_back", message).detail(detail));
+        }
+        Ok(())
+    }
+
+    async fn local_data(&self) -> Result<LocalData, OpFailure> {
+        self.instance().local_data().await.map_err(|e| failed(&e))
+    }
+
+    async fn position(&self) -> Result<Position, OpFailure> {
+        let mut observer = sb_pgrepl::Observer::new(self.instance().clone());
+        let observed = observer.observe(ms(FREEZE_MS_MAX)).await;
+        let position = observed.status().and_then(|status| status.position.clone());
+        position.ok_or_else(|| plain("PostgreSQL does not tell its position"))
+    }
+}
+
+fn standbys(sync: &SyncStandbys) -> sb_pgrepl::SyncStandbys {
+    let count = u32::try_from(sync.number).expect("a cluster has a handful of servers");
+    sb_pgrepl::SyncStandbys { count, members: sync.names.iter().cloned().collect() }
+}
+
+fn plain(detail: &str) -> OpFailure {
+    OpFailure::Failed { detail: detail.to_owned() }
+}
+
+const fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}

@@ -1,0 +1,140 @@
+//! The loop around the failover machine: events in, commands out, nothing decided here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sb_consensus::{Applied, ProposeError, Store};
+use sb_failover::{
+    BootTime, ClusterRecord, Command, Event, Explanation, Machine, ProposalId, ProposalResult, Request, State,
+};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::guard_link::GuardLink;
+use crate::journal::Journal;
+use crate::postgres::Driver;
+use crate::replicated::Replicated;
+use crate::{boottime, words};
+
+/// Longest wait for a proposal's outcome, in milliseconds. What has no answer by then is ambiguous, and the machine
+/// proposes anew.
+const PROPOSAL_MS_MAX: u64 = 1_500;
+
+/// Events that may wait for the machine; those who send them wait when it is full.
+pub const EVENTS_WAITING_MAX: usize = 256;
+
+/// The machine as others may see it.
+#[derive(Debug, Clone)]
+pub struct Turn {
+    /// Why it is where it is.
+    pub explanation: Explanation,
+    /// When it last turned.
+    pub at: BootTime,
+}
+
+/// What the loop drives.
+pub struct Runtime {
+    /// Decides.
+    pub machine: Machine,
+    /// Where proposals go and records come from.
+    pub store: Store<Replicated>,
+    /// Holds the deadline.
+    pub guard: GuardLink,
+    /// Works on PostgreSQL.
+    pub driver: Driver,
+    /// For people.
+    pub journal: Arc<Journal>,
+    /// Events of everybody else.
+    pub events: mpsc::Receiver<Event>,
+    /// For the ends of proposals.
+    pub sender: mpsc::Sender<Event>,
+    /// Tells the state to whoever follows it.
+    pub state: watch::Sender<State>,
+    /// Tells the picture to the status.
+    pub turn: watch::Sender<Option<Turn>>,
+}
+
+impl Runtime {
+    /// Runs until `stop`.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut records = self.store.watch();
+        records.mark_changed();
+        loop {
+            self.carry_out();
+            self.publish();
+            let event = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                changed = records.changed() => match changed {
+                    Ok(()) => record(&mut records),
+                    Err(_) => return,
+                },
+                Some(event) = self.events.recv() => Some(event),
+                () = until(self.machine.poll_timeout()) => Some(Event::Timeout),
+            };
+            if let Some(event) = event {
+                self.machine.handle(event, boottime::now());
+            }
+        }
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(command) = self.machine.poll_command() {
+            match (command.op(), command) {
+                (Some(op), command) => self.driver.begin(op, command),
+                (None, Command::Propose { id, request }) => self.propose(id, request),
+                (None, Command::ArmGuard { term, fence_at }) => self.guard.arm(term, fence_at),
+                (None, Command::Disarm { term }) => self.guard.disarm(term),
+                (None, Command::Cancel { op }) => self.driver.cancel(op),
+                (None, Command::Journal(entry)) => self.journal.record(words::entry(&entry)),
+                (None, command) => unreachable!("{command:?} has an operation"),
+            }
+        }
+    }
+
+    fn propose(&self, id: ProposalId, request: Request) {
+        let (store, sender) = (self.store.clone(), self.sender.clone());
+        tokio::spawn(async move {
+            let result = match store.propose(request, Duration::from_millis(PROPOSAL_MS_MAX)).await {
+                Ok(Ok(())) => ProposalResult::Applied,
+                Ok(Err(rejection)) => ProposalResult::Rejected(rejection),
+                Err(error) => {
+                    report(&error);
+                    ProposalResult::Ambiguous
+                }
+            };
+            let _ = sender.send(Event::ProposalDone { id, result }).await;
+        });
+    }
+
+    fn publish(&mut self) {
+        let now = boottime::now();
+        let state = self.machine.state();
+        self.state.send_if_modified(|known| std::mem::replace(known, state) != state);
+        self.turn.send_replace(Some(Turn { explanation: self.machine.explain(now), at: now }));
+    }
+}
+
+fn record(records: &mut watch::Receiver<Applied<Arc<ClusterRecord>>>) -> Option<Event> {
+    let applied = records.borrow_and_update();
+    // Index 0 is the state of a server that the store has not reached: it says nothing about the cluster.
+    (applied.index > 0).then(|| Event::Record(applied.view.clone()))
+}
+
+fn report(error: &ProposeError) {
+    match error {
+        ProposeError::Ambiguous { .. } | ProposeError::Unavailable { .. } | ProposeError::Stopped => {
+            tracing::debug!(%error, "a proposal has no answer");
+        }
+        ProposeError::Overloaded | ProposeError::TooLarge { .. } | ProposeError::Unencodable { .. } => {
+            tracing::error!(%error, "a proposal could not be made");
+        }
+    }
+}
+
+async fn until(time: Option<BootTime>) {
+    match time {
+        Some(time) => tokio::time::sleep(time.since(boottime::now())).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,156 @@
+//! The cluster as this server sees it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sb_api::{
+    ClusterStatus, Durability, HistoryEntry, Level, PauseStatus, Role, SCHEMA_VERSION, ServerStatus, SiteStatus,
+    Status, StoreRole, StoreStatus, Verdict,
+};
+use sb_failover::ClusterRecord;
+use sb_failover::record::{self, HandoverReason};
+use sb_topology::ServerName;
+
+use super::Agent;
+use crate::membership::store_roles;
+use crate::peers::{STALE_MS, Word};
+
+/// Contact with a majority older than this is none, in milliseconds.
+const MAJORITY_MS_MAX: u64 = 2_500;
+
+impl Agent {
+    pub(super) fn cluster_status(&self, peers: &BTreeMap<ServerName, Word>) -> Status {
+        let record = self.record();
+        let servers: Vec<ServerStatus> =
+            self.topology.servers().map(|server| self.status_of(&server.name, peers)).collect();
+        Status {
+            schema_version: SCHEMA_VERSION,
+            observer: self.me.name.to_string(),
+            at: jiff::Timestamp::now().to_string(),
+            cluster: self.cluster(&record, &servers),
+            sites: self.sites(),
+            servers,
+        }
+    }
+
+    fn status_of(&self, name: &ServerName, peers: &BTreeMap<ServerName, Word>) -> ServerStatus {
+        if *name == self.me.name {
+            return self.own_status();
+        }
+        let site = self.topology.site_of(name).map_or("", |site| site.name.as_str());
+        let fresh = |word: &&Word| word.heard.elapsed() < Duration::from_millis(STALE_MS);
+        match peers.get(name).filter(fresh) {
+            Some(word) => {
+                let mut status = word.status.server.clone();
+                status.reachable = Some(true);
+                status.rtt_ms = Some(word.round_trip.as_secs_f64() * 1_000.0);
+                status
+            }
+            None => {
+                let mut status = ServerStatus::unknown(name.as_str(), site);
+                status.reachable = Some(false);
+                let roles = store_roles(&self.store.health().borrow());
+                status.store_role = roles.get(name.as_str()).copied().unwrap_or(StoreRole::Unknown);
+                status
+            }
+        }
+    }
+
+    fn cluster(&self, record: &ClusterRecord, servers: &[ServerStatus]) -> ClusterStatus {
+        let store = self.store_status();
+        ClusterStatus {
+            id: self.identity.cluster_id.clone(),
+            name: self.identity.cluster_name.clone(),
+            durability: match record.sync.durability {
+                record::Durability::Async => Durability::Async,
+                record::Durability::Sync => Durability::Sync,
+                record::Durability::Strict => Durability::Strict,
+            },
+            term: record.lease.as_ref().map(|lease| lease.term.get()),
+            primary: record.holder().map(ToString::to_string),
+            verdict: verdict(record, servers, &store),
+            paused: record.pause.as_ref().map(|pause| PauseStatus {
+                by: pause.by.clone(),
+                reason: Some(pause.reason.clone()).filter(|reason| !reason.is_empty()),
+                remaining_seconds: None,
+            }),
+            degraded: degraded(record),
+            store,
+            topology_generation: Some(record.topology.generation).filter(|generation| *generation > 0),
+            last_handover: self.handovers().pop(),
+        }
+    }
+
+    fn store_status(&self) -> StoreStatus {
+        let health = self.store.health().borrow().clone();
+        StoreStatus {
+            leader: health.leader.as_ref().and_then(|leader| leader.name.clone()),
+            voters: health.membership.voters().map(|m| m.name.clone()).collect(),
+            learners: health.membership.learners().map(|m| m.name.clone()).collect(),
+            majority: health.quorum_contact_age_ms.map(|age| age < MAJORITY_MS_MAX),
+        }
+    }
+
+    fn sites(&self) -> Vec<SiteStatus> {
+        let site = |site: &sb_topology::Site| SiteStatus {
+            name: site.name.to_string(),
+            title: Some(site.label.clone()),
+            servers: site.servers.iter().map(|s| s.name.to_string()).collect(),
+        };
+        self.topology.sites().iter().map(site).collect()
+    }
+
+    /// The changes of term in the record; their moments are those that this server's journal noted.
+    pub(super) fn handovers(&self) -> Vec<HistoryEntry> {
+        let record = self.record();
+        let entry = |handover: &record::Handover| HistoryEntry {
+            term: handover.term.get(),
+            primary: handover.to.to_string(),
+            previous: handover.from.as_ref().map(ToString::to_string),
+            at: self.operations.moment_of(handover.term),
+            reason: reason(handover.reason).to_owned(),
+            by: None,
+            position: handover.position.as_ref().map(|p| format!("{}@{}", p.lineage.current(), p.flushed)),
+        };
+        record.history.iter().map(entry).collect()
+    }
+}
+
+const fn reason(reason: HandoverReason) -> &'static str {
+    match reason {
+        HandoverReason::Initialized => "bootstrap",
+        HandoverReason::Expired => "failover",
+        HandoverReason::Released => "released",
+        HandoverReason::Switchover => "switchover",
+        HandoverReason::Failover => "forced",
+    }
+}
+
+fn degraded(record: &ClusterRecord) -> Option<String> {
+    let short = record.sync.durability.is_synchronous() && record.sync.degraded && record.lease.is_some();
+    short.then(|| "too few other servers confirm commits: a commit is on the primary only, and no server may take over by itself".to_owned())
+}
+
+fn verdict(record: &ClusterRecord, servers: &[ServerStatus], store: &StoreStatus) -> Verdict {
+    let critical = |sentence: String| Verdict { level: Level::Critical, sentence };
+    let Some(lease) = &record.lease else {
+        return critical("the cluster has no database yet".to_owned());
+    };
+    if store.majority == Some(false) || store.leader.is_none() {
+        return critical("this server hears no majority of the store: nobody may write on its side".to_owned());
+    }
+    let primary = servers.iter().find(|s| s.role == Role::Primary);
+    let Some(primary) = primary.filter(|s| record.holder().is_some_and(|h| h.as_str() == s.name)) else {
+        return critical(format!("no server is primary (term {}, last `{}`)", lease.term, lease.holder));
+    };
+    let others = servers.iter().filter(|s| s.name != primary.name && s.promotable != Some(false));
+    let (all, streaming) = others.fold((0, 0), |(all, streaming), s| {
+        (all + 1, streaming + usize::from(s.role == Role::Standby && s.upstream.is_some()))
+    });
+    let sentence = format!(
+        "`{}` is primary (term {}); {streaming} of {all} standbys stream",
+        primary.name, lease.term
+    );
+    let whole = streaming == all && record.pause.is_none() && degraded(record).is_none();
+    Verdict { level: if whole { Level::Ok } else { Level::Degraded }, sentence }
+}

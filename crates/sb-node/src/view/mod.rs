@@ -1,0 +1,157 @@
+//! The agent as its API shows it: answers put together from what the runtime, PostgreSQL, the guard, the store and
+//! the peers said last.
+
+mod cluster;
+mod explain;
+mod requests;
+mod server;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sb_api::{
+    EVENTS_PER_ANSWER_MAX, Event, Explanation, FailoverRequest, HistoryEntry, JoinAnswer, JoinRequest, Operation,
+    PauseRequest, PeerStatus, Refused, ResumeRequest, ServerStatus, Status, SwitchoverRequest,
+};
+use sb_client::state::Identity;
+use sb_consensus::Store;
+use sb_failover::{ClusterRecord, State};
+use sb_topology::{Server, ServerName, Topology};
+use tokio::sync::watch;
+
+use crate::boottime;
+use crate::fence::KernelFence;
+use crate::guard_link::GuardLink;
+use crate::http::{AgentView, Alive, Caller, Health, Postgres, Serves};
+use crate::journal::Journal;
+use crate::membership;
+use crate::operations::Operations;
+use crate::peers::Peers;
+use crate::postgres::Seen;
+use crate::replicated::Replicated;
+use crate::runtime::Turn;
+
+/// Everything that an answer is made of.
+pub struct Agent {
+    /// Who this server is.
+    pub identity: Identity,
+    /// Its place.
+    pub me: Server,
+    /// The topology in force.
+    pub topology: Arc<Topology>,
+    /// The store.
+    pub store: Store<Replicated>,
+    /// PostgreSQL's parent.
+    pub guard: GuardLink,
+    /// The second fence.
+    pub fence: KernelFence,
+    /// What PostgreSQL was seen doing.
+    pub seen: watch::Receiver<Seen>,
+    /// Where the failover machine is.
+    pub turn: watch::Receiver<Option<Turn>>,
+    /// What happened here.
+    pub journal: Arc<Journal>,
+    /// What the others say.
+    pub peers: Peers,
+    /// What people asked for.
+    pub operations: Operations,
+}
+
+impl Agent {
+    fn record(&self) -> Arc<ClusterRecord> {
+        self.store.watch().borrow().view.clone()
+    }
+
+    fn state(&self) -> Option<State> {
+        self.turn.borrow().as_ref().map(|turn| turn.explanation.state)
+    }
+
+    /// Whether this server's lease holds at this moment, by its own clock: the guard's deadline lies ahead.
+    fn lease_holds(&self) -> bool {
+        let armed = self.guard.status().borrow().as_ref().and_then(|status| status.armed);
+        armed.is_some_and(|armed| armed.fence_at > crate::guard::BootNanos::now())
+    }
+}
+
+#[async_trait]
+impl AgentView for Agent {
+    fn health(&self) -> Health {
+        let ttl = Duration::from_millis(self.record().timings.ttl_ms);
+        let turned = self.turn.borrow().as_ref().map(|turn| boottime::now().since(turn.at));
+        let alive = if turned.is_some_and(|ago| ago < ttl) { Alive::Yes } else { Alive::No };
+        let role = self.seen.borrow().status.as_ref().map(|status| status.role);
+        let serves = match (role, self.state()) {
+            (Some(sb_pgrepl::Role::Primary), Some(State::Leading)) if self.lease_holds() => Serves::Writes,
+            (Some(sb_pgrepl::Role::Standby), _) => Serves::Reads,
+            _ => Serves::Nothing,
+        };
+        Health { alive, postgres: if role.is_some() { Postgres::Runs } else { Postgres::Down }, serves }
+    }
+
+    async fn server(&self) -> ServerStatus {
+        self.own_status()
+    }
+
+    async fn status(&self) -> Status {
+        let peers = self.peers.look().await;
+        self.cluster_status(&peers)
+    }
+
+    async fn events(&self, since: u64, wait: Duration) -> Vec<Event> {
+        let mut newest = self.journal.newest();
+        let found = self.journal.since(since, EVENTS_PER_ANSWER_MAX);
+        if !found.is_empty() || wait.is_zero() {
+            return found;
+        }
+        let _ = tokio::time::timeout(wait, newest.wait_for(|id| *id > since)).await;
+        self.journal.since(since, EVENTS_PER_ANSWER_MAX)
+    }
+
+    async fn history(&self) -> Vec<HistoryEntry> {
+        self.handovers()
+    }
+
+    async fn explain(&self, subject: Option<&str>) -> Refused<Explanation> {
+        self.explanation(subject).await
+    }
+
+    async fn switchover(&self, by: &Caller, request: SwitchoverRequest) -> Refused<Operation> {
+        self.request_switchover(by, request).await
+    }
+
+    async fn failover(&self, by: &Caller, request: FailoverRequest) -> Refused<Operation> {
+        self.request_failover(by, request).await
+    }
+
+    async fn pause(&self, by: &Caller, request: PauseRequest) -> Refused<Operation> {
+        self.request_pause(by, request).await
+    }
+
+    async fn resume(&self, by: &Caller, request: ResumeRequest) -> Refused<Operation> {
+        self.request_resume(by, request).await
+    }
+
+    async fn operations(&self) -> Vec<Operation> {
+        self.operations.all(&self.record())
+    }
+
+    async fn operation(&self, id: &str) -> Option<Operation> {
+        self.operations.one(id, &self.record())
+    }
+
+    async fn join(&self, peer: &ServerName, request: JoinRequest) -> Refused<JoinAnswer> {
+        membership::admit(&self.store, &self.topology, &self.identity.cluster_id, peer, request).await
+    }
+
+    async fn peer_status(&self, _peer: &ServerName) -> PeerStatus {
+        let applied = self.store.watch().borrow().index;
+        PeerStatus {
+            cluster_id: self.identity.cluster_id.clone(),
+            server: self.own_status(),
+            applied_index: Some(applied),
+            store_leader: self.store.health().borrow().leader.as_ref().and_then(|l| l.name.clone()),
+            term: self.handovers().pop(),
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! What people ask for: gates first, the same for a dry run, then one request to the store.
+
+use std::time::Duration;
+
+use sb_api::{
+    FailoverRequest, Gate, Operation, OperationState, PauseRequest, Problem, Refused, ResumeRequest, Role,
+    ServerStatus, Status, SwitchoverRequest,
+};
+use sb_consensus::ProposeError;
+use sb_failover::Request;
+use sb_failover::record::{PAUSE_MS_MAX, Pause, Transfer, TransferId, TransferKind};
+use sb_pgtypes::Lsn;
+use sb_topology::ServerName;
+
+use super::Agent;
+use crate::http::Caller;
+use crate::operations::{Mark, new_operation};
+
+/// Longest wait for the store to take a request, in milliseconds.
+const REQUEST_MS_MAX: u64 = 4_000;
+
+/// How far a server may be behind to be switched over to, in bytes: it has to catch up while nobody writes.
+const SWITCHOVER_LAG_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+impl Agent {
+    pub(super) async fn request_switchover(&self, by: &Caller, request: SwitchoverRequest) -> Refused<Operation> {
+        let peers = self.peers.look().await;
+        let status = self.cluster_status(&peers);
+        let mut gates = self.common_gates(&status, request.expect_primary.as_deref());
+        let to = self.target(request.to.as_deref())?;
+        match &to {
+            Some(to) => gates.extend(switchover_gates(&status, to)),
+            None => gates.push(any_candidate(&status)),
+        }
+        passed("switchover.refused", "cannot switch over", gates)?;
+        let from = status.cluster.primary.clone().unwrap_or_default();
+        let name = to.as_ref().map_or_else(|| "the best standby".to_owned(), |to| format!("`{to}`"));
+        let steps = [
+            format!("`{from}` shuts PostgreSQL down and gives its lease back"),
+            format!("{name} takes the lease and is promoted"),
+            format!("`{from}` and the others follow"),
+        ];
+        let operation = new_operation(fresh_id(), "switchover", &by.name, &steps);
+        if request.dry_run {
+            return Ok(planned(operation, format!("{name} would be primary; `{from}` would follow it")));
+        }
+        self.transfer(operation, to, TransferKind::Switchover, by).await
+    }
+
+    pub(super) async fn request_failover(&self, by: &Caller, request: FailoverRequest) -> Refused<Operation> {
+        let peers = self.peers.look().await;
+        let status = self.cluster_status(&peers);
+        let accepted = request.accept_data_loss_bytes.unwrap_or(0);
+        let mut gates = self.common_gates(&status, request.expect_primary.as_deref());
+        gates.retain(|gate| gate.name != "primary");
+        let Some(to) = self.target(Some(&request.to))? else { unreachable!("a name was given") };
+        gates.extend(failover_gates(&status, &to));
+        gates.push(self.loss_gate(&status, &to, accepted));
+        passed("failover.refused", &format!("cannot promote `{to}`"), gates)?;
+        let steps = [
+            "the lease of the former primary ends".to_owned(),
+            format!("`{to}` takes the lease and is promoted"),
+            "the others follow".to_owned(),
+        ];
+        let operation = new_operation(fresh_id(), "failover", &by.name, &steps);
+        if request.dry_run {
+            return Ok(planned(operation, format!("`{to}` would be primary")));
+        }
+        let kind = TransferKind::Failover { accept_data_loss_bytes: accepted };
+        self.transfer(operation, Some(to), kind, by).await
+    }
+
+    pub(super) async fn request_pause(&self, by: &Caller, request: PauseRequest) -> Refused<Operation> {
+        let for_ms = request.for_seconds.saturating_mul(1_000);
+        if for_ms == 0 || for_ms > PAUSE_MS_MAX {
+            let detail = format!("Asked for {} s; allowed are 1 to {} s.", request.for_seconds, PAUSE_MS_MAX / 1_000);
+            let problem = Problem::new(400, "pause.length", "a pause has a length that ends by itself");
+            return Err(Box::new(problem.detail(detail)));
+        }
+        let id = fresh_id();
+        let operation = new_operation(id, "pause", &by.name, &[]);
+        let result = format!("no automatic failover for {} s", request.for_seconds);
+        if request.dry_run {
+            return Ok(planned(operation, result));
+        }
+        let reason = request.reason.unwrap_or_default();
+        self.propose(Request::SetPause { pause: Pause { id, for_ms, by: by.name.clone(), reason } }).await?;
+        Ok(self.done(operation, result).await)
+    }
+
+    pub(super) async fn request_resume(&self, by: &Caller, request: ResumeRequest) -> Refused<Operation> {
+        let record = self.record();
+        let not_paused = || Box::new(Problem::refused("resume.not_paused", "automatic failover is not paused"));
+        let id = record.pause.as_ref().ok_or_else(not_paused)?.id;
+        let operation = new_operation(fresh_id(), "resume", &by.name, &[]);
+        let result = "automatic failover is on".to_owned();
+        if request.dry_run {
+            return Ok(planned(operation, result));
+        }
+        self.propose(Request::ClearPause { id }).await?;
+        Ok(self.done(operation, result).await)
+    }
+
+    async fn transfer(
+        &self,
+        operation: Operation,
+        to: Option<ServerName>,
+        kind: TransferKind,
+        by: &Caller,
+    ) -> Refused<Operation> {
+        let id = u64::from_str_radix(&operation.id, 16).expect("the id was made from a number");
+        let id = TransferId(id);
+        let since = self.record().term();
+        let mark = Mark::Transfer { id, since, to: to.as_ref().map(ToString::to_string) };
+        self.propose(Request::RequestTransfer { transfer: Transfer { id, to, kind, by: by.name.clone() } }).await?;
+        self.operations.begin(operation.clone(), mark).await;
+        Ok(operation)
+    }
+
+    async fn done(&self, mut operation: Operation, result: String) -> Operation {
+        operation.state = OperationState::Done;
+        operation.result = Some(result);
+        self.operations.begin(operation.clone(), Mark::Ended).await;
+        operation
+    }
+
+    async fn propose(&self, request: Request) -> Refused<()> {
+        match self.store.propose(request, Duration::from_millis(REQUEST_MS_MAX)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(rejection)) => {
+                Err(Box::new(Problem::refused("store.rejected", "the cluster's record refused it").detail(rejection.to_string())))
+            }
+            Err(ProposeError::Ambiguous { .. }) => Err(Box::new(
+                Problem::unavailable("store.ambiguous", "it is not known whether the request was taken")
+                    .hint("sb-cli status shows whether it was; asking again is harmless."),
+            )),
+            Err(error) => Err(Box::new(
+                Problem::unavailable("store.unavailable", "the store does not take requests at present")
+                    .detail(error.to_string())
+                    .hint("Ask an agent on the side of the majority: sb-cli status shows the store."),
+            )),
+        }
+    }
+
+    /// A server by name, if one was given.
+    fn target(&self, to: Option<&str>) -> Refused<Option<ServerName>> {
+        let Some(text) = to else { return Ok(None) };
+        let known: Vec<String> = self.topology.servers().map(|s| s.name.to_string()).collect();
+        let unknown = || {
+            let hint = format!("The servers are {}.", known.join(", "));
+            Box::new(Problem::not_found("server.unknown", format!("there is no server `{text}`")).hint(hint))
+        };
+        let name: ServerName = text.parse().map_err(|_| unknown())?;
+        self.topology.server(&name).ok_or_else(unknown)?;
+        Ok(Some(name))
+    }
+
+    fn common_gates(&self, status: &Status, expect_primary: Option<&str>) -> Vec<Gate> {
+        let record = self.record();
+        let primary = status.cluster.primary.as_deref();
+        let store = status.cluster.store.majority != Some(false) && status.cluster.store.leader.is_some();
+        let mut gates = vec![
+            gate("store", if store { "a majority answers" } else { "no majority" }, "a majority answers", store),
+            gate("primary", primary.unwrap_or("none"), "one holds the lease", primary.is_some()),
+            gate(
+                "transfer",
+                if record.transfer.is_some() { "one is under way" } else { "none" },
+                "none is under way",
+                record.transfer.is_none(),
+            ),
+        ];
+        if let Some(expected) = expect_primary {
+            let observed = primary.or(record.lease.as_ref().map(|l| l.holder.as_str())).unwrap_or("none");
+            gates.push(gate("expect-primary", observed, expected, observed == expected));
+        }
+        gates
+    }
+
+    /// What would be lost: the distance to the position that the former primary told last.
+    fn loss_gate(&self, status: &Status, to: &ServerName, accepted: u64) -> Gate {
+        let record = self.record();
+        let flushed = of(status, to).and_then(|s| s.flushed_lsn.as_ref()?.parse::<Lsn>().ok());
+        let limit = format!("{accepted} bytes");
+        match (record.position.as_ref(), flushed) {
+            (Some(position), Some(flushed)) => {
+                let missing = position.flushed.bytes_ahead_of(flushed);
+                // A living primary waits for the receiver to have everything, so nothing is lost then.
+                let primary = status.servers.iter().any(|s| s.role == Role::Primary);
+                gate("loss", &format!("{missing} bytes"), &limit, primary || missing <= accepted)
+            }
+            (_, None) | (None, _) => gate("loss", "unknown", &limit, false),
+        }
+    }
+}
+
+fn of<'a>(status: &'a Status, server: &ServerName) -> Option<&'a ServerStatus> {
+    status.servers.iter().find(|s| s.name == server.as_str())
+}
+
+fn failover_gates(status: &Status, to: &ServerName) -> Vec<Gate> {
+    let server = of(status, to);
+    let reachable = server.is_some_and(|s| s.reachable == Some(true));
+    let promotable = server.is_some_and(|s| s.promotable == Some(true));
+    let role = server.map_or(Role::Unknown, |s| s.role);
+    vec![
+        gate("reachable", if reachable { "yes" } else { "no" }, "yes", reachable),
+        gate("promotable", if promotable { "yes" } else { "no" }, "yes", promotable),
+        gate("standby", role.word(), "standby", role == Role::Standby),
+    ]
+}
+
+fn switchover_gates(status: &Status, to: &ServerName) -> Vec<Gate> {
+    let mut gates = failover_gates(status, to);
+    let server = of(status, to);
+    let upstream = server.and_then(|s| s.upstream.as_deref());
+    let primary = status.cluster.primary.as_deref();
+    gates.push(gate(
+        "streaming",
+        upstream.unwrap_or("from nobody"),
+        primary.unwrap_or("from the primary"),
+        upstream.is_some() && upstream == primary,
+    ));
+    let lag = server.and_then(|s| s.lag_bytes);
+    let observed = lag.map_or_else(|| "unknown".to_owned(), |bytes| format!("{bytes} bytes"));
+    let limit = format!("{SWITCHOVER_LAG_BYTES_MAX} bytes");
+    gates.push(gate("lag", &observed, &limit, lag.is_some_and(|bytes| bytes <= SWITCHOVER_LAG_BYTES_MAX)));
+    gates
+}
+
+fn any_candidate(status: &Status) -> Gate {
+    let eligible = |s: &&ServerStatus| {
+        s.name.parse().is_ok_and(|name| switchover_gates(status, &name).iter().all(|gate| gate.ok))
+    };
+    let count = status.servers.iter().filter(eligible).count();
+    gate("candidates", &count.to_string(), "1 or more", count > 0)
+}
+
+/// Every server that could be primary, with its gates: for `explain`.
+pub(super) fn candidate_gates(status: &Status, server: &ServerName) -> Vec<Gate> {
+    switchover_gates(status, server)
+}
+
+fn gate(name: &str, observed: &str, limit: &str, ok: bool) -> Gate {
+    if ok { Gate::passed(name, observed, limit) } else { Gate::failed(name, observed, limit) }
+}
+
+fn passed(code: &str, title: &str, gates: Vec<Gate>) -> Refused<()> {
+    let failed: Vec<String> = gates
+        .iter()
+        .filter(|gate| !gate.ok)
+        .map(|gate| format!("{}: {} (must be: {})", gate.name, gate.observed, gate.limit))
+        .collect();
+    if failed.is_empty() {
+        return Ok(());
+    }
+    let problem = Problem::refused(code, title).detail(failed.join("; ")).gates(gates);
+    Err(Box::new(problem.hint("sb-cli explain shows every server's gates.")))
+}
+
+fn planned(mut operation: Operation, result: String) -> Operation {
+    operation.state = OperationState::Planned;
+    operation.result = Some(result);
+    operation
+}
+
+/// An id that no other operation of the cluster has, as far as 64 random bits go.
+fn fresh_id() -> u64 {
+    rand::random()
+}

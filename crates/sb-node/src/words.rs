@@ -1,0 +1,78 @@
+//! The failover machine's journal entries in words for people.
+
+use sb_failover::{JournalEntry, State};
+
+use crate::journal::Entry;
+
+/// An entry as the journal writes it down.
+#[must_use]
+pub fn entry(entry: &JournalEntry) -> Entry {
+    match entry {
+        JournalEntry::Moved { from, trigger, to } => {
+            Entry::new("machine.moved", format!("from {from} to {to}")).detail(format!("{trigger:?}"))
+        }
+        JournalEntry::Detected { holder, term, seq } => {
+            let message = format!("`{holder}` has stopped renewing its lease");
+            Entry::new("failover.detected", message).term(term.get()).detail(format!("The last renewal was {seq}."))
+        }
+        JournalEntry::Frozen { term, position } => {
+            Entry::new("failover.frozen", "this server takes nothing more from the primary")
+                .term(term.get())
+                .detail(format!("It stands at {}.", place(position)))
+        }
+        JournalEntry::Fetching { source, until } => {
+            Entry::new("failover.fetching", format!("this server fetches from `{source}` what it lacks"))
+                .detail(format!("Up to {}.", place(until)))
+        }
+        JournalEntry::Elected { term, from } => {
+            let message = format!("this server holds the lease that `{from}` held");
+            Entry::new("failover.elected", message).term(term.get())
+        }
+        JournalEntry::Promoted { term, lineage } => Entry::new("postgres.promoted", "PostgreSQL is primary")
+            .term(term.get())
+            .detail(format!("On timeline {}.", lineage.current())),
+        JournalEntry::Open { term } => Entry::new("clients.open", "clients may write").term(term.get()),
+        JournalEntry::PostgresGone { term } => {
+            Entry::new("postgres.gone", "PostgreSQL ended without having been asked to").term(term.get())
+        }
+        JournalEntry::Fenced { term } => {
+            Entry::new("fence.proven", "no process of PostgreSQL is left").term(term.get())
+        }
+        JournalEntry::Released { term, to } => {
+            let message = match to {
+                Some(to) => format!("the lease was given back for `{to}`"),
+                None => "the lease was given back".to_owned(),
+            };
+            Entry::new("lease.released", message).term(term.get())
+        }
+        JournalEntry::Following { upstream, term } => {
+            Entry::new("postgres.following", format!("this server follows `{upstream}`")).term(term.get())
+        }
+        JournalEntry::Repairing { source } => {
+            Entry::new("repair.begun", format!("this server's copy is brought in line with `{source}`"))
+        }
+        JournalEntry::Draining { to } => {
+            Entry::new("switchover.draining", format!("PostgreSQL is shut down to hand over to `{to}`"))
+        }
+        JournalEntry::Refused { reason } => {
+            Entry::new("failover.refused", "nobody may take over by itself").detail(reason.clone())
+        }
+        JournalEntry::Rejected { reason } => {
+            Entry::new("store.rejected", "the record refused a proposal").detail(reason.to_string())
+        }
+        JournalEntry::OperationFailed { operation, detail } => {
+            Entry::new("operation.failed", format!("{operation} did not succeed; it is tried again"))
+                .detail(detail.clone())
+        }
+    }
+}
+
+/// A state in one lower-case word.
+#[must_use]
+pub fn state(state: State) -> String {
+    state.to_string().to_lowercase()
+}
+
+fn place(position: &sb_pgtypes::Position) -> String {
+    format!("{} on timeline {}", position.flushed, position.lineage.current())
+}
