@@ -1,1 +1,518 @@
 //! The Raft backend without threads, clocks, files or sockets.
+//!
+//! [`Replica`] is stepped by messages, ticks and calls, and then [settled](Replica::settle): it makes things durable
+//! on its [`Disk`], hands messages to an [`Outbox`] and leaves [`Event`]s. One thread drives it in production, a
+//! simulator in tests; the same seed and the same steps give the same run.
+
+mod command;
+mod disk;
+mod election;
+mod entry;
+mod health;
+mod log;
+mod message;
+mod pending;
+mod ready;
+mod sessions;
+mod snapshot;
+mod state;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use raft::{RawNode, SnapshotStatus, StateRole};
+
+use crate::limits::{
+    APPENDS_IN_FLIGHT_MAX, MESSAGE_BYTES_SOFT_MAX, REQUEST_BYTES_MAX, UNCOMMITTED_BYTES_MAX,
+};
+use crate::{
+    Applied, ChangeRejected, DiskHealth, Member, MemberId, Membership, MembershipChange, OpenError, ProposeError,
+    ReadError, RestoreError, Role, StateMachine,
+};
+
+use self::election::ElectionTimeout;
+use self::log::Log;
+use self::pending::Pending;
+use self::state::ReplicatedState;
+
+pub use self::disk::{Disk, DiskContent, DiskError, MemoryDisk, Record};
+pub use self::entry::{Ballot, EntryBody, LogEntry, MalformedEntry, Position};
+pub use self::health::ReplicaHealth;
+pub use self::message::{MalformedMessage, Message, MessageKind};
+pub use self::snapshot::Snapshot;
+pub use self::state::ApplyError;
+
+/// A learner that lacks no more than this many entries has caught up.
+pub(crate) const CAUGHT_UP_ENTRIES: u64 = 64;
+/// A snapshot that was not acknowledged after this many election timeouts is sent again.
+const SNAPSHOT_RETRY_ELECTIONS: u64 = 4;
+
+/// One member's replica.
+pub struct Replica<S: StateMachine, D> {
+    settings: ReplicaSettings,
+    node: RawNode<Log>,
+    disk: D,
+    ballot: Ballot,
+    state: ReplicatedState<S>,
+    pending: Pending,
+    events: VecDeque<Event<S>>,
+    election: ElectionTimeout,
+    /// Ticks since the start.
+    now: u64,
+    /// The tick of the last message from each member.
+    heard: BTreeMap<MemberId, u64>,
+    /// Since when a snapshot has been under way to a member.
+    snapshots: BTreeMap<u64, u64>,
+    /// What could not be made durable for want of room; nothing else happens until it is.
+    stalled: Option<Box<raft::Ready>>,
+    followed: u64,
+    snapshot_at: u64,
+}
+
+/// How a replica runs.
+#[derive(Debug, Clone)]
+pub struct ReplicaSettings {
+    /// This member.
+    pub member: Member,
+    /// Which start of it: larger than all before, or retries would be taken for those of an earlier one.
+    pub start: u64,
+    /// Ticks between a leader's heartbeats.
+    pub heartbeat_ticks: u32,
+    /// The shortest election timeout in ticks.
+    pub election_min_ticks: u32,
+    /// The longest, exclusive.
+    pub election_max_ticks: u32,
+    /// Entries after which a snapshot is taken.
+    pub snapshot_every_entries: u64,
+    /// Entries before a snapshot that stay in the log.
+    pub log_tail_entries: u64,
+}
+
+/// Takes messages away. Losing, delaying, repeating and reordering them is allowed.
+pub trait Outbox {
+    /// Takes one message.
+    fn send(&mut self, message: Message);
+}
+
+impl Outbox for Vec<Message> {
+    fn send(&mut self, message: Message) {
+        self.push(message);
+    }
+}
+
+/// A proposal that was taken and has no answer yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProposalId(pub(crate) u64);
+
+/// A linearizable read that was taken and has no answer yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReadId(pub(crate) u64);
+
+/// What a replica has to say. Answers come after the state that they are part of.
+pub enum Event<S: StateMachine> {
+    /// The state has changed.
+    Applied(Applied<S::View>),
+    /// A proposal was applied here.
+    Answered {
+        /// Which.
+        id: ProposalId,
+        /// What came of it.
+        outcome: S::Outcome,
+    },
+    /// A read is answered.
+    Read {
+        /// Which.
+        id: ReadId,
+        /// The state.
+        view: S::View,
+    },
+}
+
+/// A replica that doubts itself. It takes part in nothing from then on and is to be dropped.
+#[derive(Debug, thiserror::Error)]
+pub enum Halt {
+    /// The disk failed.
+    #[error(transparent)]
+    Disk(DiskError),
+    /// The leader holds this member's acknowledgement of an entry that is not in its log: the directory was restored
+    /// from an older copy, or lost its end. It must not vote again under this id.
+    #[error("`{leader}` knows that this member held entry {acknowledged}, but its log ends at {last}")]
+    LostEntries {
+        /// The leader's name or id.
+        leader: String,
+        /// What this member acknowledged.
+        acknowledged: u64,
+        /// What it has.
+        last: u64,
+    },
+    /// A committed entry cannot be carried out.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// A leader's snapshot cannot be read.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    /// An invariant of Raft is broken.
+    #[error("Raft is inconsistent: {0}")]
+    Raft(String),
+}
+
+impl<S: StateMachine, D: Disk> Replica<S, D> {
+    /// What the disk of a new group's first voter is to hold before [`open`](Self::open).
+    #[must_use]
+    pub fn bootstrap(member: &Member, machine: &S) -> DiskContent {
+        DiskContent::bootstrap(Membership::single(member.clone()), state::no_sessions(), machine.snapshot())
+    }
+
+    /// A replica that goes on where its disk ends. `randomness` decides the election timeouts.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Restore`] or [`OpenError::Raft`] when this version cannot go on from there.
+    pub fn open(
+        settings: ReplicaSettings,
+        machine: S,
+        disk: D,
+        content: &DiskContent,
+        randomness: impl FnMut() -> u64 + Send + 'static,
+    ) -> Result<Self, OpenError> {
+        let mut state = ReplicatedState::new(machine);
+        if let Some(snapshot) = &content.snapshot {
+            state.restore(snapshot)?;
+        }
+        let refused = |reason: &dyn std::fmt::Display| OpenError::Raft { reason: reason.to_string() };
+        let log = Log::new(content).map_err(|error| refused(&error))?;
+        let config = raft_config(&settings, state.applied().index);
+        let logger = slog::Logger::root(slog::Discard, slog::o!());
+        let node = RawNode::new(&config, log, &logger).map_err(|error| refused(&error))?;
+        let election = ElectionTimeout::new(
+            settings.election_min_ticks,
+            settings.election_max_ticks,
+            Box::new(randomness),
+        );
+        let mut replica = Self {
+            pending: Pending::new(settings.member.id, settings.start),
+            snapshot_at: state.applied().index,
+            ballot: content.ballot,
+            settings,
+            node,
+            disk,
+            state,
+            events: VecDeque::new(),
+            election,
+            now: 0,
+            heard: BTreeMap::new(),
+            snapshots: BTreeMap::new(),
+            stalled: None,
+            followed: 0,
+        };
+        replica.election.enforce(&mut replica.node.raft);
+        replica.campaign_when_alone();
+        Ok(replica)
+    }
+
+    /// One unit of time has passed.
+    pub fn tick(&mut self) {
+        self.now += 1;
+        if self.stalled.is_some() {
+            return;
+        }
+        self.node.tick();
+        self.give_up_on_lost_snapshots();
+        self.offer();
+        self.election.enforce(&mut self.node.raft);
+    }
+
+    /// A peer's message has arrived. What is malformed, not addressed to this member or from somebody who left is
+    /// dropped; so is everything while the disk is full.
+    ///
+    /// # Errors
+    ///
+    /// [`Halt::LostEntries`].
+    pub fn step(&mut self, message: &Message) -> Result<(), Halt> {
+        if self.stalled.is_some() {
+            return Ok(());
+        }
+        if !self.accepts(message) {
+            self.election.enforce(&mut self.node.raft);
+            return Ok(());
+        }
+        self.check_nothing_lost(message)?;
+        if self.state.membership().get(message.from).is_some() || self.state.membership().is_empty() {
+            self.heard.insert(message.from, self.now);
+        }
+        if let Ok(message) = message.to_raft() {
+            // Errors of a step mean that the message had no effect.
+            let _ = self.node.step(message);
+        }
+        self.election.enforce(&mut self.node.raft);
+        Ok(())
+    }
+
+    /// Takes a request. It is proposed, and proposed again after losses, until it is answered or cancelled.
+    ///
+    /// # Errors
+    ///
+    /// [`ProposeError::Overloaded`], [`ProposeError::TooLarge`] or [`ProposeError::Unencodable`]: nothing was taken.
+    pub fn propose(&mut self, request: &S::Request) -> Result<ProposalId, ProposeError> {
+        let unencodable = |error: serde_json::Error| ProposeError::Unencodable { reason: error.to_string() };
+        let body = serde_json::to_vec(request).map_err(unencodable)?;
+        if body.len() > REQUEST_BYTES_MAX {
+            return Err(ProposeError::TooLarge { bytes: body.len() });
+        }
+        let id = self.pending.add_proposal(body).ok_or(ProposeError::Overloaded)?;
+        self.offer();
+        Ok(id)
+    }
+
+    /// Gives a request up. Returns whether it may have left this member: it may be applied later then.
+    pub fn cancel_proposal(&mut self, id: ProposalId) -> bool {
+        self.pending.cancel_proposal(id)
+    }
+
+    /// Takes a linearizable read.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::Overloaded`].
+    pub fn read(&mut self) -> Result<ReadId, ReadError> {
+        let id = self.pending.add_read().ok_or(ReadError::Overloaded)?;
+        self.offer();
+        Ok(id)
+    }
+
+    /// Gives a read up.
+    pub fn cancel_read(&mut self, id: ReadId) {
+        self.pending.cancel_read(id);
+    }
+
+    /// Asks for a change of membership. It may come to nothing without a word (no leader, another change under way,
+    /// a learner that lags): look at [`membership`](Self::membership) and ask again.
+    ///
+    /// # Errors
+    ///
+    /// The rule of membership that is against it, as far as this member has applied.
+    pub fn change(&mut self, change: &MembershipChange) -> Result<(), ChangeRejected> {
+        self.state.membership().check(change)?;
+        if self.stalled.is_some() {
+            return Ok(());
+        }
+        self.make_way_for(change);
+        if self.admits(change) {
+            let change_v2 = entry::conf_change(change);
+            let _ = self.node.propose_conf_change(entry::encode_change(change), change_v2);
+        }
+        Ok(())
+    }
+
+    /// Notes in the group where this member is now, when the group knows another address.
+    pub fn announce_address(&mut self) {
+        let Member { id, address, .. } = &self.settings.member;
+        let known = self.state.membership().get(*id);
+        if self.stalled.is_none() && known.is_some_and(|known| known.address != *address) {
+            let command = command::Command::Move { id: *id, address: address.clone() };
+            let _ = self.node.propose(Vec::new(), command.encode());
+        }
+    }
+
+    /// Asks the leader to hand over to a voter. It may come to nothing: look at who leads and ask again.
+    pub fn transfer_leadership(&mut self, to: MemberId) {
+        if self.stalled.is_none() && self.state.membership().is_voter(to) {
+            self.node.transfer_leader(to.get());
+        }
+    }
+
+    /// The voter that lacks the least and was heard from lately; for a leader that wants to hand over.
+    #[must_use]
+    pub fn best_successor(&self) -> Option<MemberId> {
+        let raft = &self.node.raft;
+        let others = self.state.membership().voters().filter(|voter| voter.id.get() != raft.id);
+        let progress = others.filter_map(|voter| Some((raft.prs().get(voter.id.get())?, voter.id)));
+        let active = progress.filter(|(progress, _)| progress.recent_active);
+        active.max_by_key(|(progress, id)| (progress.matched, *id)).map(|(_, id)| id)
+    }
+
+    /// What has happened, oldest first.
+    pub fn poll_event(&mut self) -> Option<Event<S>> {
+        self.events.pop_front()
+    }
+
+    /// This member.
+    #[must_use]
+    pub fn member(&self) -> &Member {
+        &self.settings.member
+    }
+
+    /// Who belongs to the group, as far as applied here.
+    #[must_use]
+    pub fn membership(&self) -> &Membership {
+        self.state.membership()
+    }
+
+    /// The state, as far as applied here.
+    #[must_use]
+    pub fn view(&self) -> Applied<S::View> {
+        self.state.view()
+    }
+
+    /// Whether this member orders the requests.
+    #[must_use]
+    pub fn is_leader(&self) -> bool {
+        self.node.raft.state == StateRole::Leader && self.stalled.is_none()
+    }
+
+    /// A single voter has nobody to wait for.
+    fn campaign_when_alone(&mut self) {
+        let membership = self.state.membership();
+        if membership.voters().len() == 1 && membership.is_voter(self.settings.member.id) {
+            let _ = self.node.campaign();
+            self.election.enforce(&mut self.node.raft);
+        }
+    }
+
+    /// Whether a message may reach Raft at all.
+    fn accepts(&mut self, message: &Message) -> bool {
+        use MessageKind::{Append, Heartbeat, Propose, ReadIndex, Snapshot, TransferLeader};
+        let membership = self.state.membership();
+        if message.to != self.settings.member.id
+            || message.validate().is_err()
+            || membership.was_removed(message.from)
+        {
+            return false;
+        }
+        match message.kind {
+            // A member that knows of no group yet must not vote: it may have voted before it lost its directory.
+            kind if membership.is_empty() => matches!(kind, Append | Heartbeat | Snapshot),
+            // Raft would forward these once more, the last of them with a panic. The asker asks again.
+            Propose | ReadIndex | TransferLeader if !self.is_leader() => false,
+            Propose => self.admits_all(message),
+            _ => self.knows_index(message),
+        }
+    }
+
+    /// A leader that is told of entries beyond its log would believe it.
+    fn knows_index(&self, message: &Message) -> bool {
+        message.kind != MessageKind::AppendResponse || message.index <= self.node.raft.raft_log.last_index()
+    }
+
+    fn admits_all(&mut self, message: &Message) -> bool {
+        message.entries.iter().all(|entry| match &entry.body {
+            EntryBody::Change(change) => {
+                self.make_way_for(change);
+                self.admits(change)
+            }
+            EntryBody::Command(_) | EntryBody::Empty => true,
+        })
+    }
+
+    /// A leader that is to leave hands over first; its successor removes it when asked again.
+    fn make_way_for(&mut self, change: &MembershipChange) {
+        if self.is_leader()
+            && *change == MembershipChange::Remove(self.settings.member.id)
+            && let Some(successor) = self.best_successor()
+        {
+            self.node.transfer_leader(successor.get());
+        }
+    }
+
+    /// Whether a leader puts a change into the log now; others leave it to the leader.
+    fn admits(&self, change: &MembershipChange) -> bool {
+        if !self.is_leader() {
+            return true;
+        }
+        let free = !self.node.raft.has_pending_conf() && self.state.membership().check(change).is_ok();
+        free && match change {
+            MembershipChange::AddLearner(_) => true,
+            MembershipChange::Promote(id) => self.has_caught_up(*id),
+            MembershipChange::Remove(id) => *id != self.settings.member.id,
+        }
+    }
+
+    fn has_caught_up(&self, id: MemberId) -> bool {
+        let raft = &self.node.raft;
+        let matched = raft.prs().get(id.get()).map_or(0, |progress| progress.matched);
+        matched > 0 && matched + CAUGHT_UP_ENTRIES >= raft.raft_log.last_index()
+    }
+
+    fn check_nothing_lost(&self, message: &Message) -> Result<(), Halt> {
+        let last = self.node.raft.raft_log.last_index();
+        let current = message.term >= self.node.raft.term;
+        if message.kind != MessageKind::Heartbeat || !current || message.commit <= last {
+            return Ok(());
+        }
+        let name = self.state.membership().get(message.from).map(|leader| leader.name.clone());
+        let leader = name.unwrap_or_else(|| message.from.to_string());
+        Err(Halt::LostEntries { leader, acknowledged: message.commit, last })
+    }
+
+    /// Asks Raft for everything that is due. Raft drops it without a leader; it stays due then.
+    fn offer(&mut self) {
+        if self.stalled.is_some() || self.node.raft.leader_id == raft::INVALID_ID {
+            return;
+        }
+        let retry_ticks = 2 * u64::from(self.settings.heartbeat_ticks);
+        for (id, command) in self.pending.due_proposals(self.now, retry_ticks) {
+            if self.node.propose(Vec::new(), command).is_ok() {
+                self.pending.proposed(id, self.now);
+            }
+        }
+        // A new leader answers no reads before its own first entry is committed; asking earlier only costs a retry.
+        if self.node.raft.state != StateRole::Leader || self.node.raft.commit_to_current_term() {
+            for context in self.pending.due_reads(self.now, retry_ticks) {
+                self.node.read_index(context);
+            }
+        }
+    }
+
+    /// Raft waits for the answer to a snapshot for ever; a lost one must be sent again.
+    fn give_up_on_lost_snapshots(&mut self) {
+        let limit = SNAPSHOT_RETRY_ELECTIONS * u64::from(self.settings.election_max_ticks);
+        let raft = &self.node.raft;
+        let under_way = |id: u64| {
+            raft.prs().get(id).is_some_and(|progress| progress.state == raft::ProgressState::Snapshot)
+        };
+        let peers = self.state.membership().members().map(|member| member.id.get());
+        let now: Vec<u64> = peers.filter(|id| under_way(*id)).collect();
+        self.snapshots.retain(|id, _| now.contains(id));
+        for id in now {
+            let since = *self.snapshots.entry(id).or_insert(self.now);
+            if self.now - since >= limit {
+                self.snapshots.remove(&id);
+                self.node.report_snapshot(id, SnapshotStatus::Failure);
+            }
+        }
+    }
+
+    fn role(&self) -> Role {
+        let id = self.settings.member.id;
+        let membership = self.state.membership();
+        match self.node.raft.state {
+            _ if membership.is_empty() => Role::Outsider,
+            _ if membership.get(id).is_none() => Role::Removed,
+            _ if membership.is_learner(id) => Role::Learner,
+            _ if self.stalled.is_some() => Role::Follower,
+            StateRole::Follower => Role::Follower,
+            StateRole::Candidate | StateRole::PreCandidate => Role::Candidate,
+            StateRole::Leader => Role::Leader,
+        }
+    }
+
+    fn disk_health(&self) -> DiskHealth {
+        if self.stalled.is_some() { DiskHealth::Full } else { DiskHealth::Ok }
+    }
+}
+
+fn raft_config(settings: &ReplicaSettings, applied: u64) -> raft::Config {
+    raft::Config {
+        id: settings.member.id.get(),
+        election_tick: settings.election_min_ticks as usize,
+        min_election_tick: settings.election_min_ticks as usize,
+        max_election_tick: settings.election_max_ticks as usize,
+        heartbeat_tick: settings.heartbeat_ticks as usize,
+        applied,
+        max_size_per_msg: MESSAGE_BYTES_SOFT_MAX,
+        max_inflight_msgs: APPENDS_IN_FLIGHT_MAX,
+        check_quorum: true,
+        pre_vote: true,
+        max_uncommitted_size: UNCOMMITTED_BYTES_MAX,
+        ..raft::Config::default()
+    }
+}
