@@ -265,7 +265,7 @@ pub enum Postmaster {
 }
 
 /// A deadline that is set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Armed {
     /// The lease's term.
     pub term: Term,

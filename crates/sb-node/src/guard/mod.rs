@@ -14,10 +14,23 @@
 //!
 //! [`run`] is the process; [`GuardClient`] is the agent's end.
 
+mod alarm;
+mod cgroup;
 mod client;
+mod clients;
 mod clock;
 mod config;
+mod descendants;
+mod launch;
+mod ledger;
+mod leftovers;
+mod log;
 mod messages;
+mod privileges;
+mod process;
+mod reaper;
+mod requests;
+mod watchdog;
 mod wire;
 
 pub use client::{ConnectLimits, GuardClient, GuardClientError, GuardEvents, GuardNotice};
@@ -38,6 +51,5 @@ pub use messages::{
 ///
 /// [`GuardError`] when it cannot begin. Once it has begun it goes on until `SIGTERM`.
 pub fn run(config: GuardConfig) -> Result<GuardExit, GuardError> {
-    let _ = config;
-    Ok(GuardExit::Terminated)
+    process::Guard::begin(&config).map(|mut guard| guard.serve())
 }

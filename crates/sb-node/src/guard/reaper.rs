@@ -1,0 +1,157 @@
+//! Ending processes and collecting the dead: the guard's hands.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, fork, pause};
+
+use super::cgroup::Cgroup;
+use super::clock::BootNanos;
+use super::config::GuardError;
+use super::descendants::Descendants;
+use super::launch::{Launch, Launched, Surroundings};
+use super::log;
+use super::messages::{Degradation, PostmasterExit};
+
+/// How long the processes of the rehearsal may take to die.
+const REHEARSAL_MS_MAX: u64 = 2_000;
+
+/// What a look at the dead found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Left {
+    /// The kernel says that this process has no children; a subreaper without children has no descendants.
+    Nobody,
+    /// At least one lives, or waits for its parent to end.
+    Somebody,
+}
+
+/// Kills and reaps descendants of this process. All memory is taken when it is made.
+pub(super) struct Reaper {
+    guard: Pid,
+    descendants: Descendants,
+    cgroup: Option<Cgroup>,
+}
+
+impl Reaper {
+    /// Kills what a former guard of this run directory left in its control group, and proves on processes of its
+    /// own that killing works. That also brings every page of the path into the locked memory.
+    pub(super) fn make(run_dir: &Path, degraded: &mut Vec<Degradation>) -> Result<Self, GuardError> {
+        let system = |action| move |source| GuardError::System { action, source };
+        let descendants = Descendants::open().map_err(system("read /proc"))?;
+        let cgroup = match Cgroup::make(run_dir) {
+            Ok(mut cgroup) => {
+                if cgroup.empty().map_err(system("end what a former guard left"))? {
+                    log::warn(format_args!("killed what a former guard left"));
+                }
+                Some(cgroup)
+            }
+            Err(error) => {
+                log::warn(format_args!("cannot have a control group, will search /proc instead: {error}"));
+                None
+            }
+        };
+        let mut reaper = Self { guard: Pid::this(), descendants, cgroup };
+        if reaper.cgroup.is_some() && !reaper.rehearse(Self::kill_members)? {
+            log::warn(format_args!("the control group does not kill, will search /proc instead"));
+            reaper.cgroup = None;
+        }
+        if reaper.cgroup.is_none() {
+            degraded.push(Degradation::NoCgroup);
+        }
+        if !reaper.rehearse(Self::kill_found)? {
+            return Err(GuardError::RehearsalFailed);
+        }
+        Ok(reaper)
+    }
+
+    /// Forks the postmaster.
+    pub(super) fn launch(&mut self, launch: Launch) -> io::Result<Launched> {
+        use std::os::fd::AsRawFd;
+        let members = self.cgroup.as_ref().map(|cgroup| cgroup.members().as_raw_fd());
+        launch.fork(Surroundings { guard: self.guard, members, processes: &mut self.descendants })
+    }
+
+    /// Asks the postmaster and its process group to end at once. Backends lead groups of their own: the
+    /// postmaster passes it on.
+    pub(super) fn quit(&self, postmaster: Pid) {
+        let _ = killpg(postmaster, Signal::SIGQUIT);
+        let _ = kill(postmaster, Signal::SIGQUIT);
+    }
+
+    /// Kills every descendant that exists now. To be repeated until [`Left::Nobody`].
+    pub(super) fn kill_all(&mut self) {
+        self.kill_members();
+        self.kill_found();
+    }
+
+    /// Living descendants.
+    pub(super) fn count(&mut self) -> u32 {
+        self.descendants.count(self.guard)
+    }
+
+    /// Collects the dead. `exit` is set when the postmaster is one of them.
+    pub(super) fn reap(&self, postmaster: Option<Pid>, exit: &mut Option<PostmasterExit>) -> Left {
+        loop {
+            let ended = match waitpid(None, Some(WaitPidFlag::WNOHANG | WaitPidFlag::__WALL)) {
+                Ok(WaitStatus::StillAlive) => return Left::Somebody,
+                Err(Errno::ECHILD) => return Left::Nobody,
+                Ok(WaitStatus::Exited(pid, code)) => (pid, PostmasterExit::Code(code)),
+                Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, PostmasterExit::Signal(signal as i32)),
+                // Stops are not asked for; a signal number unknown to the library still ended somebody.
+                Ok(_) | Err(_) => continue,
+            };
+            if Some(ended.0) == postmaster {
+                *exit = Some(ended.1);
+            }
+        }
+    }
+
+    fn kill_members(&mut self) {
+        if let Some(cgroup) = &self.cgroup {
+            cgroup.kill();
+        }
+    }
+
+    fn kill_found(&mut self) {
+        self.descendants.kill(self.guard);
+    }
+
+    /// Makes a child with a child of its own and ends both in the way given. False when one lives on.
+    fn rehearse(&mut self, end: fn(&mut Self)) -> Result<bool, GuardError> {
+        let system = |action| move |errno: Errno| GuardError::System { action, source: errno.into() };
+        // SAFETY: the guard has one thread; the child makes system calls only.
+        match unsafe { fork() }.map_err(system("fork for the rehearsal"))? {
+            ForkResult::Parent { .. } => {}
+            ForkResult::Child => self.play_victim(),
+        }
+        let limit = BootNanos::now().plus(Duration::from_millis(REHEARSAL_MS_MAX));
+        while BootNanos::now() < limit {
+            end(self);
+            if self.reap(None, &mut None) == Left::Nobody {
+                return Ok(true);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(false)
+    }
+
+    fn play_victim(&self) -> ! {
+        use std::io::Write;
+        // Not to outlive a guard that dies right now; the rest may fail, and is then seen by its outcome.
+        let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
+        if let Some(cgroup) = &self.cgroup
+            && let Ok(members) = cgroup.members().try_clone_to_owned()
+        {
+            let _ = std::fs::File::from(members).write(b"0");
+        }
+        // SAFETY: this process has one thread, and the child only waits.
+        let _ = unsafe { fork() };
+        loop {
+            pause();
+        }
+    }
+}
