@@ -33,7 +33,8 @@ pub fn check_sources(workspace: &Workspace) -> Result<Vec<Finding>, WorkspaceErr
     Ok(findings)
 }
 
-/// Packages without the workspace's lints, and libraries below `crates/` without an example.
+/// Packages without the workspace's lints, libraries below `crates/` without an example, and `clippy.toml` files
+/// that drop an entry of the root's.
 ///
 /// # Errors
 /// When a manifest or directory cannot be read.
@@ -48,6 +49,7 @@ pub fn check_packages(workspace: &Workspace) -> Result<Vec<Finding>, WorkspaceEr
             ));
         }
         findings.extend(missing_example(workspace, package)?);
+        findings.extend(dropped_entries(workspace, package)?);
     }
     Ok(findings)
 }
@@ -64,6 +66,36 @@ fn missing_example(workspace: &Workspace, package: &Package) -> Result<Option<Fi
         "is a library without an example",
         format!("Add {directory}/examples/NAME.rs that uses it without our binaries."),
     )))
+}
+
+/// Clippy reads the nearest `clippy.toml` only, so a crate's own has to repeat the root's entries.
+fn dropped_entries(workspace: &Workspace, package: &Package) -> Result<Vec<Finding>, WorkspaceError> {
+    let own = package.directory().join("clippy.toml");
+    if !own.is_file() {
+        return Ok(Vec::new());
+    }
+    let root = read_text(&workspace.root.join("clippy.toml"))?;
+    let missing = not_repeated(&root, &read_text(&own)?);
+    let findings = missing.into_iter().map(|entry| {
+        Finding::new(
+            workspace.relative(&own),
+            format!("replaces the root's and lacks `{entry}`"),
+            "Repeat every entry of the root's clippy.toml.",
+        )
+    });
+    Ok(findings.collect())
+}
+
+fn not_repeated(root: &str, own: &str) -> Vec<String> {
+    let entries = |text: &str| -> Vec<String> {
+        text.lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+            .map(str::to_owned)
+            .collect()
+    };
+    let own = entries(own);
+    entries(root).into_iter().filter(|entry| !own.contains(entry)).collect()
 }
 
 fn lengths_of(lengths: &[(String, usize)], reasoned: &[(&str, &str)]) -> Vec<Finding> {
@@ -143,6 +175,20 @@ mod tests {
         assert!(name_of("crates/sb-x/src/helpers/socket.rs").is_some());
         assert!(name_of("crates/sb-x/src/common/mod.rs").is_some());
         assert!(name_of("crates/sb-x/src/lease.rs").is_none());
+    }
+
+    #[test]
+    fn an_entry_that_a_crates_own_clippy_toml_drops_is_noticed() {
+        let root = "# why\ntoo-many-lines-threshold = 70\nallow-unwrap-in-tests = true\n";
+
+        assert_eq!(
+            not_repeated(root, "too-many-lines-threshold = 70\nallow-unwrap-in-tests = true\nx = 1\n"),
+            [""; 0]
+        );
+        assert_eq!(
+            not_repeated(root, "too-many-lines-threshold = 90\nallow-unwrap-in-tests = true\n"),
+            ["too-many-lines-threshold = 70"]
+        );
     }
 
     #[test]

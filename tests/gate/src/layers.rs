@@ -73,6 +73,46 @@ const fn rule(package: &'static str, level: u8, may_use: &'static [&'static str]
     Rule { package, level, may_use, tests_may_use: &[] }
 }
 
+/// Our crates that decide and do not act: no socket, process, runtime, randomness or log.
+pub const PURE: &[&str] = &["sb-pgtypes", "sb-topology", "sb-failover"];
+
+/// What a pure crate may not ship with; its tests may.
+pub const IMPURE: &[&str] = &[
+    "tokio",
+    "async-trait",
+    "futures-util",
+    "hyper",
+    "axum",
+    "tower",
+    "sqlx",
+    "rustls",
+    "rand",
+    "getrandom",
+    "tracing",
+    "log",
+    "slog",
+    "nix",
+    "rustix",
+    "libc",
+    "signal-hook",
+];
+
+/// Every dependency of a [`PURE`] crate on an [`IMPURE`] one.
+pub fn check_purity(packages: &[Package]) -> Vec<Finding> {
+    let pure = packages.iter().filter(|package| PURE.contains(&package.name.as_str()));
+    pure.flat_map(|package| package.dependencies.iter().map(move |dependency| (package, dependency)))
+        .filter(|(_, dependency)| dependency.kind == DependencyKind::Normal)
+        .filter(|(_, dependency)| IMPURE.contains(&dependency.name.as_str()))
+        .map(|(package, dependency)| {
+            Finding::new(
+                format!("{} -> {}", package.name, dependency.name),
+                "gives a pure crate the means to act",
+                "Hand in what it needs as an argument or an event; acting is sb-node's.",
+            )
+        })
+        .collect()
+}
+
 /// Every edge between `packages` that `rules` do not allow, and every package without a rule.
 pub fn check(packages: &[Package], rules: &[Rule]) -> Vec<Finding> {
     packages.iter().flat_map(|package| check_package(package, packages, rules)).collect()
@@ -178,6 +218,19 @@ mod tests {
         let packages = [package("sb-failover", &[("serde", DependencyKind::Normal)])];
 
         assert_eq!(check(&packages, RULES), []);
+    }
+
+    #[test]
+    fn a_runtime_in_a_pure_crate_is_noticed_and_in_its_tests_is_not() {
+        let uses = |kind| [package("sb-failover", &[("tokio", kind), ("serde", DependencyKind::Normal)])];
+
+        assert_eq!(places(&check_purity(&uses(DependencyKind::Normal))), ["sb-failover -> tokio"]);
+        assert_eq!(check_purity(&uses(DependencyKind::Dev)), []);
+    }
+
+    #[test]
+    fn a_crate_that_acts_may_use_a_runtime() {
+        assert_eq!(check_purity(&[package("sb-node", &[("tokio", DependencyKind::Normal)])]), []);
     }
 
     #[test]

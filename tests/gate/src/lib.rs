@@ -1,9 +1,8 @@
 //! Rules about the code itself, checked by a program so that nobody has to remember them.
 //!
-//! * [`layers`]: which crate may depend on which. The drawing in ARCHITECTURE.md as data, compared with
-//!   what `cargo metadata` says.
-//! * [`files`]: names and lengths of source files, one example for each library, the workspace's lints in
-//!   every package.
+//! * [`layers`]: which crate may depend on which (the drawing in ARCHITECTURE.md as data, compared with what
+//!   `cargo metadata` says), and which crates have no means to act.
+//! * [`files`]: names and lengths of source files, one example for each library, lints in every package.
 //! * [`documents`]: the form of `docs/adr/`, a paragraph for each crate in ARCHITECTURE.md.
 //!
 //! Each module holds a check (a function from what is there to a list of [`Finding`]s) and tests that

@@ -19,12 +19,17 @@ fn every_dependency_between_our_crates_is_in_the_drawing() {
 }
 
 #[test]
+fn crates_that_decide_have_no_means_to_act() {
+    assert_none(&layers::check_purity(&workspace().packages));
+}
+
+#[test]
 fn source_files_are_short_and_named_after_their_role() {
     assert_none(&files::check_sources(&workspace()).unwrap());
 }
 
 #[test]
-fn every_package_takes_the_workspaces_lints_and_every_library_has_an_example() {
+fn packages_take_the_workspaces_lints_and_libraries_have_an_example() {
     assert_none(&files::check_packages(&workspace()).unwrap());
 }
 
