@@ -6,6 +6,10 @@
 
 pub mod cli;
 pub mod fault;
+pub mod namespace;
+pub mod network;
 pub mod options;
 pub mod place;
+pub mod processes;
+pub mod stage;
 pub mod wan;
