@@ -97,6 +97,19 @@ impl fmt::Display for Place {
     }
 }
 
+impl serde::Serialize for Place {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Place {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(deserializer)?;
+        Self::named(&name).ok_or_else(|| serde::de::Error::custom(format!("there is no place `{name}`")))
+    }
+}
+
 /// One server, the office, or every server of a site: the words that faults accept.
 ///
 /// A site's name does not mean the office: clients there keep their own line, so that they see both sides of a
