@@ -1,9 +1,13 @@
-//! What can be done to the virtual sites.
+//! What can be done to the virtual sites, as data: a fault crosses the control socket and is carried out by the
+//! hosts and links that it names.
 
 use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+use crate::place::{Place, members};
 
 /// A part of a server that can fail by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Part {
     /// Everything on it, as when the power goes: its network goes dark, then every process is killed.
@@ -14,4 +18,151 @@ pub enum Part {
     Agent,
     /// PostgreSQL's postmaster.
     Postgres,
+}
+
+/// One server, or every server of a site.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Target {
+    word: String,
+    places: Vec<Place>,
+}
+
+/// The word names neither a server nor a site.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no server or site `{word}` in the lab")]
+pub struct UnknownTarget {
+    word: String,
+}
+
+impl UnknownTarget {
+    /// The names there are.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        let names: Vec<_> = Place::all().map(Place::name).collect();
+        let mut sites: Vec<_> = Place::servers().map(Place::site).collect();
+        sites.dedup();
+        format!("Places: {}. Sites: {}.", names.join(", "), sites.join(", "))
+    }
+}
+
+impl Target {
+    /// The places that are meant.
+    #[must_use]
+    pub fn places(&self) -> &[Place] {
+        &self.places
+    }
+}
+
+impl From<Place> for Target {
+    fn from(place: Place) -> Self {
+        Self { word: place.name().to_owned(), places: vec![place] }
+    }
+}
+
+impl std::str::FromStr for Target {
+    type Err = UnknownTarget;
+
+    fn from_str(word: &str) -> Result<Self, UnknownTarget> {
+        let places = members(word);
+        let word = word.to_owned();
+        if places.is_empty() { Err(UnknownTarget { word }) } else { Ok(Self { word, places }) }
+    }
+}
+
+impl TryFrom<String> for Target {
+    type Error = UnknownTarget;
+
+    fn try_from(word: String) -> Result<Self, UnknownTarget> {
+        word.parse()
+    }
+}
+
+impl From<Target> for String {
+    fn from(target: Target) -> Self {
+        target.word
+    }
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(&self.word)
+    }
+}
+
+/// Something that goes wrong, or is put right again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fault {
+    /// Packets of the first do not reach the second.
+    Cut(Target, Target),
+    /// Packets between the two do not arrive.
+    CutBoth(Target, Target),
+    /// Packets between these and all other servers do not arrive. The office reaches both sides.
+    Isolate(Target),
+    /// Every cut ends.
+    Heal,
+    /// A part is killed. A killed host stays dark until it returns; other parts are started again as on any server.
+    Kill(Target, Part),
+    /// A part is stopped: a host like a paused virtual machine, which nobody can reach meanwhile.
+    Freeze(Target, Part),
+    /// What is frozen goes on.
+    Thaw(Target),
+    /// Killed hosts are switched on.
+    Return(Target),
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Cut(from, to) => write!(f, "`{from}` does not reach `{to}` any more"),
+            Self::CutBoth(a, b) => write!(f, "`{a}` and `{b}` do not reach each other any more"),
+            Self::Isolate(place) => write!(f, "`{place}` is cut from all other servers"),
+            Self::Heal => write!(f, "every link works again"),
+            Self::Kill(place, Part::Host) => write!(f, "`{place}` has lost power"),
+            Self::Kill(place, part) => write!(f, "the {} of `{place}` was killed", part.noun()),
+            Self::Freeze(place, Part::Host) => write!(f, "`{place}` is frozen"),
+            Self::Freeze(place, part) => write!(f, "the {} of `{place}` is frozen", part.noun()),
+            Self::Thaw(place) => write!(f, "`{place}` goes on"),
+            Self::Return(place) => write!(f, "`{place}` is switched on"),
+        }
+    }
+}
+
+impl Part {
+    fn noun(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Guard => "guard",
+            Self::Agent => "agent",
+            Self::Postgres => "PostgreSQL",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_is_read_back_as_it_was_written() {
+        let target = |word: &str| word.parse::<Target>().unwrap();
+        for fault in [
+            Fault::Cut(target("ravena-1"), target("tucson")),
+            Fault::Isolate(target("ravena")),
+            Fault::Heal,
+            Fault::Kill(target("ravena-1"), Part::Postgres),
+        ] {
+            let text = serde_json::to_string(&fault).unwrap();
+            assert_eq!(serde_json::from_str::<Fault>(&text).unwrap(), fault);
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_refused_with_the_names_there_are() {
+        let error = "ravina-1".parse::<Target>().unwrap_err();
+        assert_eq!(error.to_string(), "there is no server or site `ravina-1` in the lab");
+        assert!(error.hint().contains("ravena-1, ravena-2, burlington-1"), "{}", error.hint());
+        assert!(error.hint().contains("Sites: ravena, burlington"), "{}", error.hint());
+    }
 }

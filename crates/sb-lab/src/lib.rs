@@ -6,6 +6,13 @@
 
 pub mod cli;
 pub mod fault;
+pub mod host;
+pub mod namespace;
+pub mod network;
 pub mod options;
 pub mod place;
+pub mod processes;
+pub mod recorder;
+pub mod stage;
+pub mod unit;
 pub mod wan;

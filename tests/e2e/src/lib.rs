@@ -1,1 +1,143 @@
-//! End-to-end tests.
+//! Runs end-to-end cases one after another inside a lab of their own.
+//!
+//! The standard test harness starts threads before a test is asked anything, and a program with threads cannot
+//! move into other namespaces. So each test program here has a `main` of one line that calls [`run`]; arguments
+//! and output are those of the standard harness, as far as they are used.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this crate is a test harness")]
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use sb_lab::stage::{Inside, Stage, launch_attended};
+
+/// One test. It fails by panicking.
+pub struct Case {
+    /// A sentence of fact.
+    pub name: &'static str,
+    /// What shows it.
+    pub body: fn(&Inside),
+}
+
+/// Where a test program runs its cases.
+pub struct Program {
+    /// Cases that need the lab's namespaces. They share one set of namespaces, one after another.
+    pub inside: &'static [Case],
+    /// Cases that look at a lab from outside.
+    pub outside: &'static [OutsideCase],
+}
+
+/// A test that runs before any namespace is made.
+pub struct OutsideCase {
+    /// A sentence of fact.
+    pub name: &'static str,
+    /// What shows it.
+    pub body: fn(),
+}
+
+/// What the arguments ask for.
+#[derive(Debug, Default)]
+struct Wanted {
+    filters: Vec<String>,
+    list: Option<()>,
+}
+
+impl Wanted {
+    fn from_arguments(arguments: impl Iterator<Item = String>) -> Self {
+        let mut wanted = Self::default();
+        for argument in arguments {
+            match argument.as_str() {
+                "--list" => wanted.list = Some(()),
+                flag if flag.starts_with('-') => {}
+                filter => wanted.filters.push(filter.to_owned()),
+            }
+        }
+        wanted
+    }
+
+    fn includes(&self, name: &str) -> bool {
+        self.filters.is_empty() || self.filters.iter().any(|filter| name.contains(filter.as_str()))
+    }
+}
+
+/// Counts what happened, and prints it as the standard harness does.
+#[derive(Debug, Default)]
+struct Tally {
+    passed: usize,
+    failed: Vec<&'static str>,
+    filtered: usize,
+}
+
+impl Tally {
+    fn run(&mut self, wanted: &Wanted, name: &'static str, body: impl FnOnce()) {
+        if !wanted.includes(name) {
+            self.filtered += 1;
+            return;
+        }
+        let started = Instant::now();
+        match catch_unwind(AssertUnwindSafe(body)) {
+            Ok(()) => {
+                self.passed += 1;
+                println!("test {name} ... ok ({:.1} s)", started.elapsed().as_secs_f64());
+            }
+            Err(_) => {
+                self.failed.push(name);
+                println!("test {name} ... FAILED");
+            }
+        }
+    }
+
+    fn finish(self) -> ExitCode {
+        for name in &self.failed {
+            println!("failed: {name}");
+        }
+        let word = if self.failed.is_empty() { "ok" } else { "FAILED" };
+        println!(
+            "test result: {word}. {} passed; {} failed; 0 ignored; 0 measured; {} filtered out",
+            self.passed,
+            self.failed.len(),
+            self.filtered
+        );
+        ExitCode::from(u8::from(!self.failed.is_empty()))
+    }
+}
+
+/// Runs a test program: its outside cases here, its inside cases in namespaces of their own.
+#[must_use]
+pub fn run(program: &Program) -> ExitCode {
+    let wanted = Wanted::from_arguments(std::env::args().skip(1));
+    if wanted.list.is_some() {
+        for name in
+            program.outside.iter().map(|case| case.name).chain(program.inside.iter().map(|case| case.name))
+        {
+            println!("{name}: test");
+        }
+        return ExitCode::SUCCESS;
+    }
+    match Stage::now() {
+        Stage::Inside(inside) => {
+            let mut tally = Tally::default();
+            for case in program.inside {
+                tally.run(&wanted, case.name, || (case.body)(&inside));
+            }
+            tally.finish()
+        }
+        Stage::Outside => run_outside(program, &wanted),
+    }
+}
+
+fn run_outside(program: &Program, wanted: &Wanted) -> ExitCode {
+    let mut tally = Tally::default();
+    for case in program.outside {
+        tally.run(wanted, case.name, case.body);
+    }
+    let here = tally.finish();
+    if !program.inside.iter().any(|case| wanted.includes(case.name)) {
+        return here;
+    }
+    let inside = launch_attended().unwrap_or_else(|error| {
+        eprintln!("error: {error}\nhint: {}", error.hint());
+        ExitCode::FAILURE
+    });
+    if here == ExitCode::SUCCESS { inside } else { here }
+}

@@ -8,7 +8,7 @@ mod link;
 mod packet;
 mod router;
 
-pub use carrier::{Carrier, Wan};
+pub use carrier::{Carrier, MTU_BYTES, Wan};
 pub use link::{LinkQuality, QUEUE_BYTES_MAX};
 pub use packet::{IPV4_HEADER_BYTES, destination};
 pub use router::{Delivery, Dropped, PortId, Router};

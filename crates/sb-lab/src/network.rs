@@ -1,0 +1,126 @@
+//! The whole network of the lab: a namespace for every place, and the router between them.
+
+use std::io;
+
+use crate::namespace::NetworkNamespace;
+use crate::place::Place;
+use crate::wan::{Carrier, LinkQuality, PortId, Router, Wan};
+
+/// Same losses and the same jitter in every lab.
+const SEED: u64 = 15;
+
+/// Namespaces and the wide-area network between them. Dropping it takes the network away.
+#[derive(Debug)]
+pub struct Network {
+    /// By [`Place::index`].
+    namespaces: Vec<NetworkNamespace>,
+    carrier: Carrier,
+}
+
+impl Network {
+    /// Makes a namespace for every place and connects them, with the distances of the real sites.
+    ///
+    /// # Errors
+    /// When the system refuses a namespace or a TUN device.
+    pub fn build() -> io::Result<Self> {
+        let addresses: Vec<_> = Place::all().map(Place::address).collect();
+        let made = addresses.iter().map(|address| NetworkNamespace::create(*address));
+        let (namespaces, devices): (Vec<_>, Vec<_>) =
+            made.collect::<io::Result<Vec<_>>>()?.into_iter().unzip();
+        let mut router = Router::new(&addresses, SEED);
+        for from in Place::all() {
+            for to in Place::all() {
+                router.set_quality(port(from), port(to), LinkQuality::with_delay(from.round_trip(to) / 2));
+            }
+        }
+        Ok(Self { namespaces, carrier: Carrier::start(router, devices)? })
+    }
+
+    /// The namespace of a place.
+    #[must_use]
+    pub fn namespace(&self, place: Place) -> &NetworkNamespace {
+        &self.namespaces[place.index()]
+    }
+
+    /// The links, for faults.
+    #[must_use]
+    pub fn links(&self) -> Links {
+        Links { wan: self.carrier.wan() }
+    }
+}
+
+/// The links of the network, to cut and to heal.
+#[derive(Debug, Clone)]
+pub struct Links {
+    wan: Wan,
+}
+
+impl Links {
+    /// Drops everything from the ones to the others.
+    pub fn cut(&self, from: &[Place], to: &[Place]) {
+        let mut router = self.wan.router();
+        for (from, to) in pairs(from, to) {
+            router.cut(port(from), port(to));
+        }
+    }
+
+    /// Drops everything between the ones and the others.
+    pub fn cut_both(&self, left: &[Place], right: &[Place]) {
+        self.cut(left, right);
+        self.cut(right, left);
+    }
+
+    /// Cuts these from every other server; they still reach each other, and the office, which has its own line.
+    pub fn isolate(&self, inside: &[Place]) {
+        let others: Vec<Place> = Place::servers().filter(|place| !inside.contains(place)).collect();
+        self.cut_both(inside, &others);
+    }
+
+    /// Cuts a place from everybody, the office too.
+    pub fn unplug(&self, place: Place) {
+        let others: Vec<Place> = Place::all().filter(|other| *other != place).collect();
+        self.cut_both(&[place], &others);
+    }
+
+    /// Undoes every cut; hosts that are dark stay so.
+    pub fn heal(&self) {
+        self.wan.router().heal();
+    }
+
+    /// A host whose power is gone neither sends nor receives.
+    pub fn darken(&self, place: Place) {
+        self.wan.router().darken(port(place));
+    }
+
+    /// Its power is back.
+    pub fn light(&self, place: Place) {
+        self.wan.router().light(port(place));
+    }
+
+    /// Changes how good one direction is.
+    pub fn set_quality(&self, from: Place, to: Place, quality: LinkQuality) {
+        self.wan.router().set_quality(port(from), port(to), quality);
+    }
+
+    /// Every direction that is cut.
+    #[must_use]
+    pub fn cuts(&self) -> Vec<(Place, Place)> {
+        let router = self.wan.router();
+        let all: Vec<Place> = Place::all().collect();
+        pairs(&all, &all).filter(|(from, to)| router.is_cut(port(*from), port(*to))).collect()
+    }
+
+    /// Whether this host is dark.
+    #[must_use]
+    pub fn is_dark(&self, place: Place) -> bool {
+        self.wan.router().is_dark(port(place))
+    }
+}
+
+fn port(place: Place) -> PortId {
+    PortId(place.index())
+}
+
+fn pairs<'a>(left: &'a [Place], right: &'a [Place]) -> impl Iterator<Item = (Place, Place)> + 'a {
+    left.iter().flat_map(move |a| right.iter().map(move |b| (*a, *b))).filter(|(a, b)| a != b)
+}

@@ -1,0 +1,153 @@
+//! The book of writes. Pure: times are given, nothing is sent.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// Most writes in one ledger, about 100 MB; a recorder stops writing there.
+pub const WRITES_MAX: usize = 1_000_000;
+
+/// The row that a write inserts; never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WriteId(pub i64);
+
+/// What is known of one write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// Sent; the answer may have been lost.
+    Unknown,
+    /// The database said that it is committed.
+    Acknowledged(Instant),
+}
+
+/// Every write of a run. A write is unknown from the moment it is sent until an answer proves that it is
+/// committed: an error proves nothing, because the answer may have been lost on its way.
+#[derive(Debug, Clone, Default)]
+pub struct Ledger {
+    writes: BTreeMap<WriteId, Fate>,
+    acknowledgements: Vec<Instant>,
+}
+
+impl Ledger {
+    /// An empty book.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Opens an entry, before the write is sent. Returns its row, or nothing when the book is full.
+    pub fn send(&mut self) -> Option<WriteId> {
+        if self.writes.len() >= WRITES_MAX {
+            return None;
+        }
+        let id = WriteId(i64::try_from(self.writes.len()).ok()? + 1);
+        self.writes.insert(id, Fate::Unknown);
+        Some(id)
+    }
+
+    /// The database has answered that this write is committed.
+    pub fn acknowledge(&mut self, id: WriteId, at: Instant) {
+        self.writes.insert(id, Fate::Acknowledged(at));
+        self.acknowledgements.push(at);
+    }
+
+    /// Whether a write was acknowledged; `None` for a row that was never sent.
+    pub(super) fn was_acknowledged(&self, id: WriteId) -> Option<bool> {
+        self.writes.get(&id).map(|fate| matches!(fate, Fate::Acknowledged(_)))
+    }
+
+    /// Every write that was acknowledged.
+    pub(super) fn acknowledged_ids(&self) -> impl Iterator<Item = WriteId> + '_ {
+        self.writes.iter().filter(|(_, fate)| matches!(fate, Fate::Acknowledged(_))).map(|(id, _)| *id)
+    }
+
+    /// How many writes were sent.
+    #[must_use]
+    pub fn sent(&self) -> usize {
+        self.writes.len()
+    }
+
+    /// How many writes were acknowledged.
+    #[must_use]
+    pub fn acknowledged(&self) -> usize {
+        self.acknowledgements.len()
+    }
+
+    /// When the last acknowledgement came.
+    #[must_use]
+    pub fn last_acknowledgement(&self) -> Option<Instant> {
+        self.acknowledgements.iter().max().copied()
+    }
+
+    /// How many acknowledgements came after a moment.
+    #[must_use]
+    pub fn acknowledged_since(&self, moment: Instant) -> usize {
+        self.acknowledgements.iter().filter(|at| **at > moment).count()
+    }
+
+    /// The longest time between two consecutive acknowledgements of which the second came after `fault`; nothing
+    /// when none came: then writes never came back, which no number can say.
+    #[must_use]
+    pub fn write_gap(&self, fault: Instant) -> Option<Duration> {
+        let mut times = self.acknowledgements.clone();
+        times.sort_unstable();
+        let after = times.partition_point(|at| *at <= fault);
+        let before = after.checked_sub(1).map_or(fault, |last| times[last]);
+        let rest = &times[after..];
+        let starts = std::iter::once(before).chain(rest.iter().copied());
+        starts.zip(rest).map(|(from, to)| to.duration_since(from)).max()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn acknowledged_at(milliseconds: &[u64]) -> (Ledger, Instant) {
+        let start = Instant::now();
+        let mut ledger = Ledger::new();
+        for at in milliseconds {
+            let id = ledger.send().unwrap();
+            ledger.acknowledge(id, start + Duration::from_millis(*at));
+        }
+        (ledger, start)
+    }
+
+    #[test]
+    fn the_gap_is_the_longest_silence_that_ends_after_the_fault() {
+        let (ledger, start) = acknowledged_at(&[0, 5_000, 5_020, 7_000, 7_010]);
+        assert_eq!(
+            ledger.write_gap(start + Duration::from_millis(5_030)),
+            Some(Duration::from_millis(1_980))
+        );
+    }
+
+    #[test]
+    fn a_silence_that_began_before_the_fault_counts_from_its_beginning() {
+        let (ledger, start) = acknowledged_at(&[0, 100, 900, 910]);
+        assert_eq!(ledger.write_gap(start + Duration::from_millis(500)), Some(Duration::from_millis(800)));
+    }
+
+    #[test]
+    fn two_clients_answers_may_come_out_of_order() {
+        let (ledger, start) = acknowledged_at(&[0, 300, 100, 200]);
+        assert_eq!(ledger.write_gap(start), Some(Duration::from_millis(100)));
+    }
+
+    #[test]
+    fn no_gap_is_claimed_when_writes_never_came_back() {
+        let (ledger, start) = acknowledged_at(&[0, 100]);
+        assert_eq!(ledger.write_gap(start + Duration::from_millis(200)), None);
+    }
+
+    #[test]
+    fn only_answers_count_as_acknowledged() {
+        let mut ledger = Ledger::new();
+        let (one, two) = (ledger.send().unwrap(), ledger.send().unwrap());
+        assert_ne!(one, two);
+        ledger.acknowledge(two, Instant::now());
+        assert_eq!((ledger.sent(), ledger.acknowledged()), (2, 1));
+        assert_eq!(ledger.was_acknowledged(one), Some(false));
+        assert_eq!(ledger.was_acknowledged(two), Some(true));
+        assert_eq!(ledger.was_acknowledged(WriteId(99)), None);
+    }
+}

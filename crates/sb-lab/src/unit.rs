@@ -1,0 +1,121 @@
+//! A program of a server that is started again when it ends, as systemd would do it.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::namespace::{self, NetworkNamespace};
+
+/// First pause before a program is started again, and the longest.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// A program that ran this long has earned the short pause again.
+const STEADY: Duration = Duration::from_secs(10);
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// Name in the log.
+    pub name: String,
+    /// The executable.
+    pub path: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// Added to the environment.
+    pub environment: Vec<(String, String)>,
+    /// Where its output is appended.
+    pub log: PathBuf,
+}
+
+/// Whether a unit's program ought to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// It does, and is started again when it ends.
+    Run,
+    /// It does not, as on a host without power. The unit kills nothing itself.
+    Rest,
+}
+
+/// A program under supervision. Dropping it ends the supervision, and with it the program.
+#[derive(Debug)]
+pub struct Unit {
+    order: watch::Sender<Order>,
+    task: JoinHandle<()>,
+}
+
+impl Unit {
+    /// Starts to supervise a program in a namespace; it is started at the first [`Order::Run`].
+    ///
+    /// # Errors
+    /// When the process has no descriptor left.
+    pub fn new(program: Program, namespace: &NetworkNamespace) -> io::Result<Self> {
+        let (order, orders) = watch::channel(Order::Rest);
+        let namespace = namespace.handle()?;
+        let task = tokio::spawn(supervise(program, namespace, orders));
+        Ok(Self { order, task })
+    }
+
+    /// Says whether it ought to run from now on.
+    pub fn order(&self, order: Order) {
+        self.order.send_replace(order);
+    }
+}
+
+impl Drop for Unit {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn supervise(program: Program, namespace: std::fs::File, mut orders: watch::Receiver<Order>) {
+    let mut pause = PAUSE_MIN;
+    loop {
+        if orders.wait_for(|order| *order == Order::Run).await.is_err() {
+            return;
+        }
+        let started = Instant::now();
+        match start(&program, &namespace) {
+            Ok(mut child) => match child.wait().await {
+                Ok(status) => tracing::info!(program = %program.name, %status, "ended"),
+                Err(error) => tracing::error!(program = %program.name, %error, "could not be waited for"),
+            },
+            Err(error) => tracing::error!(program = %program.name, %error, "could not be started"),
+        }
+        pause = if started.elapsed() > STEADY { PAUSE_MIN } else { (pause * 2).min(PAUSE_MAX) };
+        // A host that comes back starts its programs at once.
+        let _ = tokio::time::timeout(pause, orders.wait_for(|order| *order == Order::Rest)).await;
+        if *orders.borrow() == Order::Rest {
+            pause = PAUSE_MIN;
+        }
+    }
+}
+
+fn start(program: &Program, namespace: &std::fs::File) -> io::Result<Child> {
+    let log = OpenOptions::new().create(true).append(true).open(&program.log)?;
+    let namespace = namespace.try_clone()?;
+    let mut command = Command::new(&program.path);
+    command
+        .args(&program.arguments)
+        .envs(program.environment.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .kill_on_drop(true);
+    // SAFETY: between fork and exec only system calls are made.
+    unsafe {
+        command.pre_exec(move || {
+            // Keys pressed at the lab's terminal are not for servers.
+            nix::unistd::setsid()?;
+            namespace::enter(namespace.as_fd())
+        });
+    }
+    command.spawn()
+}
