@@ -1,5 +1,7 @@
 use std::convert::Infallible;
 use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use sb_api::Problem;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream, unix};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -30,8 +33,37 @@ pub const REQUEST_SECONDS_MAX: u64 = 60;
 /// can hold a place by reading slowly.
 pub const CONNECTION_SECONDS_MAX: u64 = 90;
 
+/// Pause after the system could not give us a connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
 /// Who calls, as far as the listener can tell before the request is read.
 pub(super) type Identify = Arc<dyn Fn(&HeaderMap) -> Option<Caller> + Send + Sync>;
+
+/// Where connections come from.
+pub(super) trait Socket: Sync {
+    type Stream;
+    type Address;
+
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Self::Address)>> + Send;
+}
+
+impl Socket for TcpListener {
+    type Stream = TcpStream;
+    type Address = SocketAddr;
+
+    async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        self.accept().await
+    }
+}
+
+impl Socket for UnixListener {
+    type Stream = UnixStream;
+    type Address = unix::SocketAddr;
+
+    async fn accept(&self) -> io::Result<(UnixStream, unix::SocketAddr)> {
+        self.accept().await
+    }
+}
 
 /// What a listener serves its connections with.
 #[derive(Clone)]
@@ -66,18 +98,19 @@ impl Server {
         });
     }
 
-    /// Waits for the next connection. A failure to accept (most often: no file descriptors left) is waited out.
-    pub(super) async fn next<S>(&self, accept: impl AsyncFn() -> std::io::Result<S>) -> Option<S> {
+    /// Waits for the next connection; `None` when the listener is to stop. A failure to accept (most often: no file
+    /// descriptors left) is waited out.
+    pub(super) async fn next<S: Socket>(&self, socket: &S) -> Option<(S::Stream, S::Address)> {
         loop {
             let accepted = tokio::select! {
-                accepted = accept() => accepted,
+                accepted = socket.accept() => accepted,
                 () = self.stop.cancelled() => return None,
             };
             match accepted {
-                Ok(stream) => return Some(stream),
+                Ok(accepted) => return Some(accepted),
                 Err(error) => {
                     tracing::warn!(%error, "could not accept a connection");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
         }

@@ -97,7 +97,7 @@ impl UnixListener {
     pub async fn serve(self, router: Router, stop: CancellationToken) {
         let server = Server::new(router, CONNECTIONS_MAX, stop);
         while let Some(place) = server.place().await {
-            let Some((stream, _)) = server.next(async || self.socket.accept().await).await else { return };
+            let Some((stream, _)) = server.next(&self.socket).await else { return };
             let caller = unix_caller(&stream);
             let connection = server.clone();
             server.spawn(place, async move {
@@ -146,7 +146,7 @@ impl ApiListener {
         let tokens = self.tokens;
         let identify: Identify = Arc::new(move |headers: &HeaderMap| token_caller(headers, &tokens));
         while let Some(place) = server.place().await {
-            let Some((stream, _)) = server.next(async || self.socket.accept().await).await else { return };
+            let Some((stream, _)) = server.next(&self.socket).await else { return };
             let (connection, identify, tls) = (server.clone(), identify.clone(), self.tls.clone());
             server.spawn(place, async move {
                 let limit = Duration::from_secs(TLS_HANDSHAKE_SECONDS_MAX);
@@ -190,7 +190,7 @@ impl HealthListener {
     pub async fn serve(self, router: Router, stop: CancellationToken) {
         let server = Server::new(router, CONNECTIONS_MAX, stop);
         while let Some(place) = server.place().await {
-            let Some((stream, _)) = server.next(async || self.socket.accept().await).await else { return };
+            let Some((stream, _)) = server.next(&self.socket).await else { return };
             let connection = server.clone();
             server.spawn(place, async move {
                 connection.serve(stream, Arc::new(|_: &HeaderMap| None)).await;

@@ -58,7 +58,7 @@ impl PeerListener {
     pub async fn serve(self, router: Router, raft: mpsc::Sender<RaftConnection>, stop: CancellationToken) {
         let server = Server::new(router, PEER_CONNECTIONS_MAX, stop);
         while let Some(place) = server.place().await {
-            let Some((stream, from)) = server.next(async || self.socket.accept().await).await else { return };
+            let Some((stream, from)) = server.next(&self.socket).await else { return };
             let (connection, tls, raft) = (server.clone(), self.tls.clone(), raft.clone());
             server.spawn(place, async move {
                 let limit = Duration::from_secs(TLS_HANDSHAKE_SECONDS_MAX);

@@ -59,7 +59,7 @@ async fn server(caller: Caller, State(view): View) -> Answer<ServerStatus> {
     Ok(Json(view.server().await))
 }
 
-async fn events(caller: Caller, State(view): View, query: Query<EventsQuery>) -> Answer<Vec<Event>> {
+async fn events(caller: Caller, State(view): View, Asked(query): Asked<EventsQuery>) -> Answer<Vec<Event>> {
     caller.require(Scope::Read)?;
     let wait = Duration::from_secs(query.wait.min(EVENTS_WAIT_SECONDS_MAX));
     Ok(Json(view.events(query.since, wait).await))
@@ -189,5 +189,21 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         };
         let Json(body) = Json::<T>::from_request(request, state).await.map_err(unusable)?;
         Ok(Self(body))
+    }
+}
+
+/// The query of a request, whose faults are problem documents too.
+struct Asked<T>(T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
+    type Rejection = ProblemAnswer;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        let unusable = |rejection: axum::extract::rejection::QueryRejection| {
+            Problem::new(rejection.status().as_u16(), "http.query", "the query of the request cannot be used")
+                .detail(rejection.body_text())
+        };
+        let Query(query) = Query::<T>::from_request_parts(parts, state).await.map_err(unusable)?;
+        Ok(Self(query))
     }
 }

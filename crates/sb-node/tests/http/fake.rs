@@ -1,0 +1,196 @@
+//! An agent whose answers the test decides, and a place with the bundles of a cluster.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sb_api::{
+    ClusterStatus, Durability, Event, Explanation, FailoverRequest, Gate, HistoryEntry, JoinAnswer,
+    JoinRequest, Level, Operation, OperationState, PauseRequest, PeerStatus, Problem, Refused, ResumeRequest,
+    SCHEMA_VERSION, ServerStatus, Status, StoreStatus, SwitchoverRequest, Verdict,
+};
+use sb_client::bundle::{Cluster, ClusterServer, make_bundles};
+use sb_node::http::{AgentView, Caller, Health};
+use sb_topology::ServerName;
+use tempfile::TempDir;
+
+/// An agent of `ravena-1` that has one running switchover and one event, and refuses to fail over.
+#[derive(Default)]
+pub struct FakeAgent {
+    /// What health checks see.
+    pub health: Mutex<Health>,
+    /// Who asked for what.
+    pub asked: Mutex<Vec<String>>,
+}
+
+impl FakeAgent {
+    pub fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    fn note(&self, by: impl std::fmt::Display, what: impl std::fmt::Debug) {
+        self.asked.lock().unwrap().push(format!("{by}: {what:?}"));
+    }
+}
+
+pub fn operation(state: OperationState) -> Operation {
+    Operation {
+        id: "op-7".into(),
+        kind: "switchover".into(),
+        state,
+        by: "test".into(),
+        started_at: "2026-01-02T03:04:05Z".into(),
+        steps: vec![],
+        result: None,
+        problem: None,
+    }
+}
+
+#[async_trait]
+impl AgentView for FakeAgent {
+    fn health(&self) -> Health {
+        *self.health.lock().unwrap()
+    }
+
+    async fn server(&self) -> ServerStatus {
+        ServerStatus::unknown("ravena-1", "ravena")
+    }
+
+    async fn status(&self) -> Status {
+        let cluster = ClusterStatus {
+            id: "id".into(),
+            name: "show-build".into(),
+            durability: Durability::Async,
+            term: Some(3),
+            primary: Some("ravena-1".into()),
+            verdict: Verdict { level: Level::Ok, sentence: "Fine.".into() },
+            paused: None,
+            degraded: None,
+            store: StoreStatus { leader: None, voters: vec![], learners: vec![], majority: None },
+            topology_generation: None,
+            last_handover: None,
+        };
+        Status {
+            schema_version: SCHEMA_VERSION,
+            observer: "ravena-1".into(),
+            at: "2026-01-02T03:04:05Z".into(),
+            cluster,
+            sites: vec![],
+            servers: vec![self.server().await],
+        }
+    }
+
+    async fn events(&self, since: u64, wait: Duration) -> Vec<Event> {
+        self.note("events", (since, wait));
+        let event = Event {
+            id: 1,
+            at: "2026-01-02T03:04:05Z".into(),
+            server: "ravena-1".into(),
+            kind: "lease.acquired".into(),
+            term: Some(3),
+            message: "`ravena-1` holds the lease".into(),
+            detail: None,
+        };
+        if since < 1 { vec![event] } else { vec![] }
+    }
+
+    async fn history(&self) -> Vec<HistoryEntry> {
+        vec![]
+    }
+
+    async fn explain(&self, subject: Option<&str>) -> Refused<Explanation> {
+        let subject = subject.unwrap_or("cluster").to_owned();
+        let message = "It is as it is.".into();
+        Ok(Explanation { subject, message, details: vec![], next: None, hints: vec![], candidates: vec![] })
+    }
+
+    async fn switchover(&self, by: &Caller, request: SwitchoverRequest) -> Refused<Operation> {
+        let state = if request.dry_run { OperationState::Planned } else { OperationState::Running };
+        self.note(by, request);
+        Ok(operation(state))
+    }
+
+    async fn failover(&self, by: &Caller, request: FailoverRequest) -> Refused<Operation> {
+        self.note(by, request);
+        let problem = Problem::refused("failover.may_lose_commits", "cannot promote `tucson-1`")
+            .detail("It lacks 48 MiB.")
+            .hint("Promote `burlington-1`.")
+            .gates(vec![Gate::failed("lag", "48 MiB", "1 MiB")]);
+        Err(Box::new(problem))
+    }
+
+    async fn pause(&self, by: &Caller, request: PauseRequest) -> Refused<Operation> {
+        self.note(by, request);
+        Ok(operation(OperationState::Done))
+    }
+
+    async fn resume(&self, by: &Caller, request: ResumeRequest) -> Refused<Operation> {
+        self.note(by, request);
+        Ok(operation(OperationState::Done))
+    }
+
+    async fn operations(&self) -> Vec<Operation> {
+        vec![operation(OperationState::Running)]
+    }
+
+    async fn operation(&self, id: &str) -> Option<Operation> {
+        (id == "op-7").then(|| operation(OperationState::Done))
+    }
+
+    async fn join(&self, peer: &ServerName, request: JoinRequest) -> Refused<JoinAnswer> {
+        self.note(peer, request);
+        Ok(JoinAnswer::Elsewhere { leader: "ravena-2".into(), address: None })
+    }
+
+    async fn peer_status(&self, _: &ServerName) -> PeerStatus {
+        PeerStatus {
+            cluster_id: "id".into(),
+            server: self.server().await,
+            applied_index: Some(9),
+            store_leader: None,
+            term: None,
+        }
+    }
+}
+
+/// The bundles of `ravena-1` and `tucson-1`, for as long as it lives.
+pub struct Bundles {
+    _place: TempDir,
+    out: PathBuf,
+}
+
+impl Bundles {
+    pub fn make() -> Self {
+        let place = TempDir::new().unwrap();
+        let (config, out) = (place.path().join("config"), place.path().join("out"));
+        std::fs::create_dir(&config).unwrap();
+        std::fs::write(config.join("sites.json"), "{}").unwrap();
+        let server = |name: &str, site: &str| ClusterServer {
+            name: name.parse().unwrap(),
+            site: site.parse().unwrap(),
+            addresses: vec!["127.0.0.1".parse().unwrap()],
+        };
+        let cluster = Cluster {
+            name: "show-build".into(),
+            servers: vec![server("ravena-1", "ravena"), server("tucson-1", "tucson")],
+            bootstrap: "ravena-1".parse().unwrap(),
+            owner_password: None,
+        };
+        make_bundles(&cluster, &config, &out).unwrap();
+        Self { _place: place, out }
+    }
+
+    pub fn tls(&self, server: &str) -> PathBuf {
+        self.out.join(server).join("state/tls")
+    }
+
+    pub fn operator(&self) -> &Path {
+        &self.out
+    }
+}
+
+/// An agent with everything in order.
+pub fn agent() -> Arc<FakeAgent> {
+    Arc::new(FakeAgent::default())
+}
