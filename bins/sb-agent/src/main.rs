@@ -1,2 +1,27 @@
-//! Placeholder until the program lands.
-fn main() {}
+//! `sb-agent run` is the agent of one server, `sb-agent guard` the process that is PostgreSQL's parent.
+
+mod arguments;
+mod report;
+mod signals;
+
+use std::process::ExitCode;
+
+use arguments::{Arguments, Command};
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    report::log_to_stderr();
+    let ended = match arguments.command {
+        // The guard must be the only thread of its process.
+        Command::Guard(guard) => sb_node::guard::run(guard.into_config()).map(|_| ()).map_err(report::guard),
+        Command::Run(run) => signals::until_told_to_stop(|stop| sb_node::run(run.into_config(), stop)),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            report::failure(&failure);
+            ExitCode::FAILURE
+        }
+    }
+}

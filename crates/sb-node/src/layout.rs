@@ -107,6 +107,12 @@ impl Layout {
         self.state.join("pgdata")
     }
 
+    /// PostgreSQL's logs.
+    #[must_use]
+    pub fn postgres_log_dir(&self) -> PathBuf {
+        self.state.join("pglog")
+    }
+
     /// The agent's HTTP socket.
     #[must_use]
     pub fn agent_socket(&self) -> PathBuf {

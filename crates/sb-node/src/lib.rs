@@ -1,15 +1,32 @@
 //! The agent's runtime: the only place where replication, failover, the store and the guard meet.
 //!
-//! Two processes a server: the [`guard`], which is PostgreSQL's parent and knows one deadline, and the agent,
+//! Two processes a server: the [`guard`], which is PostgreSQL's parent and knows one deadline, and the agent ([`run`]),
 //! which is everything else. How they fit together is in `docs/adr/2026-11-23-anatomy.md`.
+//!
+//! Inside the agent, `runtime` turns the failover machine: `guard_link`, `postgres` and the store are its hands and
+//! eyes, `membership` keeps the store's members, `view` answers what [`http`] asks.
 
 pub mod fence;
 pub mod guard;
 pub mod http;
 
+mod agent;
 mod boottime;
 mod dialer;
+mod founding;
+mod guard_link;
 mod journal;
 mod layout;
+mod membership;
+mod operations;
+mod peers;
+mod persisted;
+mod postgres;
+mod replicated;
+mod runtime;
+mod topology_copy;
+mod view;
+mod words;
 
+pub use agent::{AgentConfig, AgentError, run};
 pub use layout::Layout;

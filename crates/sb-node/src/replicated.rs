@@ -29,7 +29,7 @@ impl StateMachine for Replicated {
     }
 
     fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
-        self.record = serde_json::from_slice(bytes).map_err(RestoreError::new)?;
+        self.record = Arc::new(serde_json::from_slice(bytes).map_err(RestoreError::new)?);
         Ok(())
     }
 }

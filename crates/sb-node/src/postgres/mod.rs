@@ -8,7 +8,6 @@ mod observe;
 mod operations;
 mod postmaster;
 
-pub use desired::application;
 pub use driver::{Driver, DriverConfig};
 pub use housekeeping::Housekeeping;
 pub use observe::{Seen, Watcher};

@@ -1,0 +1,56 @@
+//! What the programs say: logs, and why they could not run.
+#![allow(clippy::print_stderr, reason = "the one place where this program talks to a person")]
+
+use sb_node::AgentError;
+use sb_node::guard::GuardError;
+use tracing_subscriber::EnvFilter;
+
+/// Why a program ended.
+#[derive(Debug)]
+pub struct Failure {
+    message: String,
+    detail: Option<String>,
+    hint: Option<String>,
+}
+
+/// Logs at `info`, or as `SB_LOG` says. Time stamps are left to the journal that reads them.
+pub fn log_to_stderr() {
+    let filter = EnvFilter::try_from_env("SB_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+}
+
+/// The guard's failure.
+pub fn guard(error: GuardError) -> Failure {
+    Failure { message: chain(&error), detail: None, hint: None }
+}
+
+/// The agent's failure.
+pub fn agent(error: AgentError) -> Failure {
+    Failure { message: chain(&error), detail: error.detail(), hint: error.hint() }
+}
+
+/// A failure of the program's own surroundings.
+pub fn system(error: &std::io::Error) -> Failure {
+    Failure { message: format!("could not start: {error}"), detail: None, hint: None }
+}
+
+/// Prints a failure.
+pub fn failure(failure: &Failure) {
+    eprintln!("error: {}", failure.message);
+    for (label, text) in [("detail", &failure.detail), ("hint", &failure.hint)] {
+        if let Some(text) = text {
+            eprintln!("{label}: {text}");
+        }
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

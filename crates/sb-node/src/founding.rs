@@ -1,0 +1,50 @@
+//! Who begins the cluster's store. Exactly one server may, once: two stores of one cluster would be two truths.
+
+use std::time::Duration;
+
+use sb_client::state::Identity;
+use sb_client::trust::Credentials;
+use sb_client::{Client, Target};
+use sb_topology::Topology;
+use tokio::task::JoinSet;
+
+use crate::Layout;
+use crate::membership::peer_address;
+
+/// How long the others are asked, in milliseconds.
+const ASK_MS_MAX: u64 = 3_000;
+
+/// Whether this server is to begin a store: its bundle says so, it has none yet, and no other server knows one.
+///
+/// The last condition is what keeps a founder that lost its disk from founding a second cluster. It cannot help when
+/// none of the others can be reached at that moment; an operator who restores a founder's bundle on an empty disk
+/// sets `bootstrap` to false in `identity.json`.
+pub async fn begins_store(
+    identity: &Identity,
+    layout: &Layout,
+    topology: &Topology,
+    credentials: &Credentials,
+) -> bool {
+    let empty = std::fs::read_dir(layout.raft_dir()).map_or(true, |mut entries| entries.next().is_none());
+    identity.bootstrap && empty && !layout.data_dir().exists() && !somebody_knows(identity, topology, credentials).await
+}
+
+async fn somebody_knows(identity: &Identity, topology: &Topology, credentials: &Credentials) -> bool {
+    let mut asked = JoinSet::new();
+    for server in topology.servers().filter(|s| s.name != identity.server) {
+        let Ok(target) = Target::peer(server.name.clone(), peer_address(server), credentials) else { continue };
+        let client = Client::new(target).deadline(Duration::from_millis(ASK_MS_MAX));
+        asked.spawn(async move { knows(&client).await });
+    }
+    while let Some(answer) = asked.join_next().await {
+        if answer.unwrap_or(false) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Whether the agent belongs to a store that has a state.
+async fn knows(client: &Client) -> bool {
+    client.peer_status().await.is_ok_and(|status| status.applied_index.is_some_and(|index| index > 0))
+}

@@ -1,0 +1,107 @@
+//! The topology at boot, and the last good copy of the one in force: so that a server knows its peers without anybody
+//! else being up.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sb_consensus::Store;
+use sb_failover::Request;
+use sb_topology::{Problems, Topology};
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use crate::journal::{Entry, Journal};
+use crate::persisted;
+use crate::replicated::Replicated;
+use crate::{AgentError, Layout};
+
+/// Longest wait for the store to take the topology, in milliseconds.
+const PROPOSAL_MS_MAX: u64 = 3_000;
+
+/// Between two attempts to put the first topology into the store, in milliseconds.
+const RETRY_MS: u64 = 1_000;
+
+/// The copy on disk cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// It is damaged, and the documents have problems too.
+    #[error("the copy of the topology in `{}` is damaged", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Copy {
+    generation: u64,
+    document: String,
+}
+
+/// The topology to boot with: the copy of the one in force, else the operator's documents.
+///
+/// The store's topology wins over the documents; where they differ the journal says so.
+///
+/// # Errors
+/// When neither can be used.
+pub fn at_boot(layout: &Layout, journal: &Journal) -> Result<Topology, AgentError> {
+    let documents = sb_topology::load_dir(layout.config_dir());
+    let Some(copy) = read(layout)? else {
+        return match documents {
+            Ok(loaded) => {
+                for warning in &loaded.warnings {
+                    tracing::warn!("{warning}");
+                }
+                Ok(loaded.topology)
+            }
+            Err(problems) => Err(AgentError::Configuration(problems)),
+        };
+    };
+    let in_force = Topology::from_json(&copy.document).map_err(AgentError::Configuration)?;
+    note_difference(journal, &in_force, documents.map(|loaded| loaded.topology), copy.generation);
+    Ok(in_force)
+}
+
+fn note_difference(journal: &Journal, in_force: &Topology, documents: Result<Topology, Problems>, generation: u64) {
+    let message = match documents {
+        Ok(topology) if topology.to_json() == in_force.to_json() => return,
+        Ok(_) => "the documents differ from the topology in force, which wins",
+        Err(_) => "the documents have problems; the topology in force is used",
+    };
+    journal.record(Entry::new("topology.differs", message).detail(format!("In force is generation {generation}.")));
+}
+
+fn read(layout: &Layout) -> Result<Option<Copy>, CopyError> {
+    let path = layout.topology_file();
+    let Ok(bytes) = std::fs::read(&path) else { return Ok(None) };
+    serde_json::from_slice(&bytes).map(Some).map_err(|_| CopyError::Damaged { path })
+}
+
+/// Puts the first topology into the store if there is none, and keeps the copy of what is in force, until `stop`.
+pub async fn keep(layout: Layout, topology: Arc<Topology>, store: Store<Replicated>, stop: CancellationToken) {
+    let mut records = store.watch();
+    let mut kept = 0;
+    loop {
+        let record = records.borrow_and_update().view.clone();
+        let known = &record.topology;
+        if known.generation > kept {
+            let copy = Copy { generation: known.generation, document: known.document.clone() };
+            match persisted::replace(&layout.topology_file(), &copy) {
+                Ok(()) => kept = known.generation,
+                Err(error) => tracing::warn!(%error, "could not keep a copy of the topology"),
+            }
+        }
+        let first = record.lease.is_some() && known.generation == 0 && store.health().borrow().is_leader();
+        if first {
+            let request = Request::SetTopology { expect_generation: 0, document: topology.to_json() };
+            let proposed = store.propose(request, Duration::from_millis(PROPOSAL_MS_MAX)).await;
+            tracing::debug!(?proposed, "the first topology was put to the store");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = records.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(Duration::from_millis(RETRY_MS)), if first => {}
+        }
+    }
+}
