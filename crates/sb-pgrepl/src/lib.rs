@@ -63,7 +63,7 @@ pub use init_db::InitError;
 pub use instance::{Instance, InstanceConfig, TlsFiles};
 pub use local_data::{LocalData, LocalDataError};
 pub use lost_writes::{LOST_TRANSACTIONS_MAX, LostTransaction, LostWrites};
-pub use observation::{NotStreaming, Observation, Receiver, Role, Sender, Silence, Status};
+pub use observation::{Observation, Receiver, Role, Sender, Silence, Status};
 pub use observer::Observer;
 pub use parked::Parked;
 pub use position::PositionError;

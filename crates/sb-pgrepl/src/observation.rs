@@ -123,20 +123,3 @@ pub struct Sender {
     /// `async`, `potential`, `sync`, `quorum`: PostgreSQL's word.
     pub sync_state: String,
 }
-
-/// stub
-pub enum NotStreaming {
-    /// w
-    WalRemoved,
-    /// d
-    Diverged,
-}
-#[allow(missing_docs)]
-impl crate::Instance {
-    pub fn why_not_streaming(&self) -> Option<NotStreaming> {
-        None
-    }
-    pub fn write_sync_standbys(&self, _s: &crate::SyncStandbys) -> Result<(), crate::FileError> {
-        Ok(())
-    }
-}
