@@ -1,9 +1,11 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sb_pgtypes::SystemIdentifier;
 
-use crate::{ControlDataError, FileError, Instance, ToolError, Upstream};
+use crate::files::{make_private_dir, next_free, off_thread, remove_tree, rename_durably};
+use crate::roles::REPLICATOR;
+use crate::{ControlDataError, FileError, Instance, ToolError, Unfinished, Upstream};
 
 /// What to copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +58,16 @@ pub enum CloneError {
     ControlData(#[from] ControlDataError),
 }
 
+impl CloneError {
+    /// What to do.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let Self::DiskFull { path, .. } = self else { return None };
+        let directory = path.parent().unwrap_or(path).display();
+        Some(format!("The former data is untouched. See what takes the room: du -xsh {directory}/*"))
+    }
+}
+
 impl Instance {
     /// Copies a server beside the data directory and, once the copy is whole and on disk, puts it in place; a former data
     /// directory is parked. Returns where that went.
@@ -63,7 +75,79 @@ impl Instance {
     /// # Errors
     /// When there is no whole copy; then the data directory is as it was.
     pub async fn clone_from(&self, request: &CloneRequest) -> Result<Option<PathBuf>, CloneError> {
-        let _ = request;
-        todo!()
+        if let Some(pid) = self.running_pid()? {
+            return Err(CloneError::Running { pid });
+        }
+        let before = self.unfinished()?;
+        self.note_unfinished(&Unfinished::Clone { source: request.source.server.to_string() })?;
+        match self.copy(request).await {
+            Ok(copy) => {
+                let instance = self.clone();
+                Ok(off_thread(move || instance.put_in_place(&copy)).await?)
+            }
+            Err(error) => {
+                self.undo(before).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// The whole copy, synced, beside the data directory.
+    async fn copy(&self, request: &CloneRequest) -> Result<PathBuf, CloneError> {
+        let copy = self.beside_data("cloning");
+        self.make_empty(&copy).await?;
+        let instance = self.clone();
+        off_thread(move || instance.write_credentials()).await?;
+        let result = self.base_backup(request, &copy).await;
+        result.map_err(|error| {
+            let full = error.is_disk_full();
+            let source_server = request.source.server.to_string();
+            if full { CloneError::DiskFull { source_server, path: copy.clone() } } else { error.into() }
+        })?;
+        let found = self.control_data_of(&copy).await?.system_identifier;
+        if found != request.system_identifier {
+            let (source_server, expected) = (request.source.server.to_string(), request.system_identifier);
+            return Err(CloneError::Foreign { source_server, expected, found });
+        }
+        Ok(copy)
+    }
+
+    async fn base_backup(&self, request: &CloneRequest, copy: &Path) -> Result<(), ToolError> {
+        let conninfo = self.conninfo(&request.source, REPLICATOR, "replication");
+        let tool = self.tool("pg_basebackup").arg("-D").arg(copy).args(&["-d", &conninfo, "--no-password"]);
+        // Progress goes to a pipe that this process reads: a copy whose reader is gone ends within a second.
+        let mut tool = tool.args(&["--wal-method=stream", "--checkpoint=fast", "--progress"]);
+        if let Some(slot) = &request.source.slot {
+            tool = tool.args(&["--slot", slot.as_str()]);
+        }
+        if let Some(rate) = request.rate_kib_max {
+            tool = tool.args(&["--max-rate", &format!("{rate}k")]);
+        }
+        tool.run(request.within).await.map(|_| ())
+    }
+
+    fn put_in_place(&self, copy: &Path) -> Result<Option<PathBuf>, FileError> {
+        let parked = if self.data_dir().exists() { Some(self.park_data()?) } else { None };
+        rename_durably(copy, self.data_dir())?;
+        self.clear_unfinished()?;
+        Ok(parked)
+    }
+
+    fn park_data(&self) -> Result<PathBuf, FileError> {
+        let directory = &self.config().parked_dir;
+        make_private_dir(directory, None)?;
+        let parked = next_free(directory, "data");
+        rename_durably(self.data_dir(), &parked)?;
+        Ok(parked)
+    }
+
+    /// As before the attempt: without the half copy, and with the note that was there.
+    async fn undo(&self, before: Option<Unfinished>) -> Result<(), FileError> {
+        let half = self.beside_data("cloning");
+        off_thread(move || remove_tree(&half)).await?;
+        match before {
+            Some(what) => self.note_unfinished(&what),
+            None => self.clear_unfinished(),
+        }
     }
 }

@@ -1,10 +1,27 @@
+//! Configuring a running server, and proving that it took.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::files::off_thread;
+use crate::session::{POLL, Session};
+use crate::settings::Settings;
+use crate::sync::SYNC_CONF;
+use crate::upstream::UPSTREAM_CONF;
 use crate::{Desired, FileError, Instance, SettingsError, SqlError};
+
+/// Longest wait until the postmaster has loaded its files.
+const RELOAD_SECONDS_MAX: u64 = 5;
+
+/// Our files, in the order in which `postgresql.conf` includes them.
+pub(crate) const OUR_FILES: [&str; 3] = ["sb.conf", UPSTREAM_CONF, SYNC_CONF];
 
 /// What came of configuring a running server.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Configured {
-    /// Settings of ours that something later in the files had overridden, and that were taken back from it
-    /// (`postgresql.auto.conf`).
+    /// Settings of ours that `postgresql.auto.conf` had overridden, and that were reset there.
     pub taken_back: Vec<String>,
     /// Settings that wait for a restart.
     pub pending_restart: Vec<String>,
@@ -39,15 +56,79 @@ pub enum ConfigureError {
     },
 }
 
+/// What PostgreSQL says about its files.
+#[derive(Deserialize)]
+struct FileReport {
+    problems: Vec<String>,
+    /// Settings that stand in our files and, later, in another: (name, file).
+    overridden: Vec<(String, String)>,
+    pending_restart: Vec<String>,
+}
+
+/// A change that needs a restart is shown as an error too; it is not one.
+const FILE_REPORT_SQL: &str = r"
+    WITH s AS (SELECT *, lower(name) AS key, sourcefile ~ '/sb(-upstream|-sync)?\.conf$' AS ours FROM pg_file_settings),
+         last AS (SELECT DISTINCT ON (key) key, ours, sourcefile FROM s WHERE key IS NOT NULL ORDER BY key, seqno DESC),
+         wrong AS (
+             SELECT sourcefile AS file, sourceline AS line, error FROM s
+             WHERE error IS NOT NULL AND error <> 'setting could not be applied'
+             UNION ALL
+             SELECT current_setting('hba_file'), line_number, error FROM pg_hba_file_rules WHERE error IS NOT NULL
+             UNION ALL
+             SELECT current_setting('ident_file'), line_number, error FROM pg_ident_file_mappings WHERE error IS NOT NULL)
+    SELECT json_build_object(
+        'problems', (SELECT coalesce(json_agg(format('%s:%s: %s', file, line, error)), '[]') FROM wrong),
+        'overridden', (SELECT coalesce(json_agg(json_build_array(key, sourcefile)), '[]') FROM last
+                       WHERE NOT ours AND key IN (SELECT key FROM s WHERE ours)),
+        'pending_restart', (SELECT coalesce(json_agg(name), '[]') FROM pg_settings WHERE pending_restart))::text";
+
 impl Instance {
     /// Configures a running server: writes the files that differ, has them loaded, and checks that they are in force. Call it
-    /// after every start too: it finds what `prepare_start` cannot know.
+    /// after every start too: it finds what [`Instance::prepare_start`] cannot know.
     ///
     /// # Errors
     /// When the server does not run, or ours is not in force afterwards.
     pub async fn configure(&self, desired: &Desired) -> Result<Configured, ConfigureError> {
-        let _ = desired;
-        todo!()
+        let mut session = self.session(Duration::from_secs(RELOAD_SECONDS_MAX)).await?;
+        let floors = match session.role().await? {
+            crate::Role::Primary => Vec::new(),
+            crate::Role::Standby => self.control_data().await.map(|c| c.floors).unwrap_or_default(),
+        };
+        let settings = self.settings(desired, &floors)?;
+        let (instance, wanted) = (self.clone(), desired.clone());
+        off_thread(move || {
+            instance.write_credentials()?;
+            instance.write_configuration(&wanted, &settings)
+        })
+        .await?;
+        self.reload().await?;
+        let taken_back = self.take_back(&mut session).await?;
+        let report: FileReport = session.json("check the configuration files", FILE_REPORT_SQL).await?;
+        if !report.problems.is_empty() {
+            return Err(ConfigureError::Refused { problems: report.problems });
+        }
+        if !report.overridden.is_empty() {
+            let names =
+                report.overridden.into_iter().map(|(name, file)| format!("{name} by {file}")).collect();
+            return Err(ConfigureError::Overridden { names });
+        }
+        Ok(Configured { taken_back, pending_restart: report.pending_restart })
+    }
+
+    /// Resets what `ALTER SYSTEM` has put over ours.
+    async fn take_back(&self, session: &mut Session) -> Result<Vec<String>, ConfigureError> {
+        let report: FileReport = session.json("check the configuration files", FILE_REPORT_SQL).await?;
+        let by_alter_system = |(_, file): &(String, String)| file.ends_with("/postgresql.auto.conf");
+        let names: BTreeSet<_> =
+            report.overridden.into_iter().filter(by_alter_system).map(|(n, _)| n).collect();
+        for name in &names {
+            session.execute("reset a setting", &format!("ALTER SYSTEM RESET {name}")).await?;
+        }
+        if !names.is_empty() {
+            tracing::warn!(?names, "ALTER SYSTEM had overridden settings of the agent; they are reset");
+            self.reload().await?;
+        }
+        Ok(names.into_iter().collect())
     }
 
     /// Has the files loaded, and returns when the postmaster has.
@@ -55,6 +136,71 @@ impl Instance {
     /// # Errors
     /// When the server does not run, or has not loaded them in time.
     pub async fn reload(&self) -> Result<(), ConfigureError> {
-        todo!()
+        let mut session = self.session(Duration::from_secs(RELOAD_SECONDS_MAX)).await?;
+        // Of a new session this is the postmaster's own. It is compared for change, not for order: clocks jump.
+        let before: String =
+            session.value("ask for the load time", "SELECT pg_conf_load_time()::text").await?;
+        session.execute("have the configuration files loaded", "SELECT pg_reload_conf()").await?;
+        let loaded = format!("SELECT pg_conf_load_time() <> '{before}'");
+        // The postmaster makes new sessions only after it has loaded everything, pg_hba.conf too.
+        while !self.in_new_session(&session, &loaded).await? {
+            if session.is_over() {
+                return Err(ConfigureError::NotLoaded);
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(())
+    }
+
+    async fn in_new_session(&self, old: &Session, question: &str) -> Result<bool, SqlError> {
+        let mut new = self.session_in("postgres", old.deadline()).await?;
+        new.value("ask when the configuration files were loaded", question).await
+    }
+}
+
+/// `postgresql.conf` with the includes of ours at its very end, so that they win.
+pub(crate) fn with_includes(text: &str, files: &[&str]) -> String {
+    let includes: Vec<_> = files.iter().map(|file| format!("include_if_exists '{file}'")).collect();
+    let others = text.lines().filter(|line| !includes.iter().any(|include| include == line.trim()));
+    let mut lines: Vec<_> = others.collect();
+    lines.extend(includes.iter().map(String::as_str));
+    lines.join("\n") + "\n"
+}
+
+/// `postgresql.auto.conf` without what would override ours.
+pub(crate) fn neutral_auto_conf(text: &str, ours: &Settings) -> String {
+    const ELSEWHERE: [&str; 5] = [
+        "primary_conninfo",
+        "primary_slot_name",
+        "max_standby_streaming_delay",
+        "max_standby_archive_delay",
+        "synchronous_standby_names",
+    ];
+    let overrides = |line: &&str| {
+        let name = line.split(['=', ' ']).next().unwrap_or_default().to_ascii_lowercase();
+        ours.contains_key(&name) || ELSEWHERE.contains(&name.as_str())
+    };
+    text.lines().filter(|line| !overrides(line)).fold(String::new(), |text, line| text + line + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_includes_move_to_the_end_and_stay_single() {
+        let once = with_includes("a = 1\n", &["sb.conf"]);
+        assert_eq!(once, "a = 1\ninclude_if_exists 'sb.conf'\n");
+        assert_eq!(
+            with_includes(&(once + "b = 2\n"), &["sb.conf"]),
+            "a = 1\nb = 2\ninclude_if_exists 'sb.conf'\n"
+        );
+    }
+
+    #[test]
+    fn alter_system_keeps_only_what_is_not_ours() {
+        let ours = [("fsync".to_owned(), ("on".to_owned(), ""))].into();
+        let text = "# Do not edit\nfsync = 'off'\nPrimary_Conninfo = 'x'\njit = 'off'\n";
+        assert_eq!(neutral_auto_conf(text, &ours), "# Do not edit\njit = 'off'\n");
     }
 }

@@ -1,6 +1,21 @@
+use std::path::Path;
+use std::time::Duration;
+
 use sb_pgtypes::{Lsn, SystemIdentifier, TimelineId};
 
 use crate::{Instance, ToolError};
+
+/// Longest run of `pg_controldata`: it reads one file of 8 KiB.
+const CONTROL_DATA_SECONDS_MAX: u64 = 10;
+
+/// `pg_controldata`'s label and the setting's name: what a standby may not undercut (manual, section 27.4.3).
+const FLOORS: [(&str, &str); 5] = [
+    ("max_connections setting", "max_connections"),
+    ("max_worker_processes setting", "max_worker_processes"),
+    ("max_wal_senders setting", "max_wal_senders"),
+    ("max_prepared_xacts setting", "max_prepared_transactions"),
+    ("max_locks_per_xact setting", "max_locks_per_transaction"),
+];
 
 /// What `pg_controldata` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +85,79 @@ impl Instance {
     /// # Errors
     /// When there is none, or it is damaged.
     pub async fn control_data(&self) -> Result<ControlData, ControlDataError> {
-        todo!()
+        self.control_data_of(self.data_dir()).await
+    }
+
+    pub(crate) async fn control_data_of(&self, data_dir: &Path) -> Result<ControlData, ControlDataError> {
+        let tool = self.tool("pg_controldata").arg("-D").arg(data_dir);
+        let text = tool.run(Duration::from_secs(CONTROL_DATA_SECONDS_MAX)).await?;
+        ControlData::parse(&text)
+    }
+}
+
+impl ControlData {
+    fn parse(text: &str) -> Result<Self, ControlDataError> {
+        let word = |field: &'static str| {
+            let line =
+                text.lines().find_map(|line| line.split_once(':').filter(|(label, _)| *label == field));
+            line.map(|(_, value)| value.trim()).ok_or(ControlDataError::Field { field })
+        };
+        let lsn = |field| word(field)?.parse::<Lsn>().map_err(|_| ControlDataError::Field { field });
+        let number = |field| word(field)?.parse::<u32>().map_err(|_| ControlDataError::Field { field });
+        let timeline = |field| Ok::<_, ControlDataError>(TimelineId::try_from(number(field)?).ok());
+        let checkpoint_timeline = "Latest checkpoint's TimeLineID";
+        let identifier = "Database system identifier";
+        Ok(Self {
+            system_identifier: word(identifier)?
+                .parse()
+                .map_err(|_| ControlDataError::Field { field: identifier })?,
+            state: state(word("Database cluster state")?)?,
+            checkpoint: lsn("Latest checkpoint location")?,
+            redo: lsn("Latest checkpoint's REDO location")?,
+            timeline: timeline(checkpoint_timeline)?
+                .ok_or(ControlDataError::Field { field: checkpoint_timeline })?,
+            min_recovery_end: lsn("Minimum recovery ending location")?,
+            min_recovery_timeline: timeline("Min recovery ending loc's timeline")?,
+            wal_segment_bytes: number("Bytes per WAL segment")?.into(),
+            wal_page_bytes: number("WAL block size")?.into(),
+            checksums: number("Data page checksum version")? > 0,
+            wal_log_hints: word("wal_log_hints setting")? == "on",
+            floors: FLOORS
+                .into_iter()
+                .map(|(label, name)| Ok((name, number(label)?)))
+                .collect::<Result<_, ControlDataError>>()?,
+        })
+    }
+
+    /// Whether the directory is a standby's: only a promotion may make a primary of it.
+    pub(crate) const fn is_standby(&self) -> bool {
+        matches!(self.state, ClusterState::ShutDownInRecovery | ClusterState::InArchiveRecovery)
+    }
+}
+
+fn state(words: &str) -> Result<ClusterState, ControlDataError> {
+    Ok(match words {
+        "starting up" => ClusterState::StartingUp,
+        "shut down" => ClusterState::ShutDown,
+        "shut down in recovery" => ClusterState::ShutDownInRecovery,
+        "shutting down" => ClusterState::ShuttingDown,
+        "in crash recovery" => ClusterState::InCrashRecovery,
+        "in archive recovery" => ClusterState::InArchiveRecovery,
+        "in production" => ClusterState::InProduction,
+        _ => return Err(ControlDataError::Field { field: "Database cluster state" }),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_line_is_named() {
+        let error = ControlData::parse("pg_control version number: 1300\n").unwrap_err();
+        assert!(
+            matches!(error, ControlDataError::Field { field: "Database system identifier" }),
+            "{error:?}"
+        );
     }
 }

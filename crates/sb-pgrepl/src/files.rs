@@ -1,1 +1,135 @@
+//! Files that must survive a power cut: written whole or not at all.
 
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::{FileError, RunAs};
+
+/// Runs `work`, which may wait for a disk, away from the threads that serve everybody.
+pub(crate) async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Only a runtime that is being torn down cancels, and then nobody awaits this.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
+/// Writes a file whole: beside it, synced, renamed, directory synced. A file that has the bytes already is left alone.
+pub(crate) fn write_durably(
+    path: &Path,
+    bytes: &[u8],
+    mode: u32,
+    owner: Option<RunAs>,
+) -> Result<(), FileError> {
+    if fs::read(path).is_ok_and(|present| present == bytes) {
+        return Ok(());
+    }
+    let mut temporary = path.to_owned().into_os_string();
+    temporary.push(".tmp");
+    let temporary = PathBuf::from(temporary);
+    write_new(&temporary, bytes, mode).map_err(FileError::on("write", &temporary))?;
+    if let Some(owner) = owner {
+        owner.own(&temporary)?;
+    }
+    rename_durably(&temporary, path)
+}
+
+fn write_new(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+    // Before the content: a secret is never readable for others, not even for a moment.
+    file.set_permissions(Permissions::from_mode(mode))?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Renames, and returns once that is on disk.
+pub(crate) fn rename_durably(from: &Path, to: &Path) -> Result<(), FileError> {
+    fs::rename(from, to).map_err(FileError::on("rename", from))?;
+    sync_parent(from)?;
+    sync_parent(to)
+}
+
+/// Removes a file if it is there, and returns once that is on disk.
+pub(crate) fn remove_durably(path: &Path) -> Result<(), FileError> {
+    match fs::remove_file(path) {
+        Ok(()) => sync_parent(path),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(FileError::on("remove", path)(error)),
+    }
+}
+
+/// Removes a directory with everything in it, if it is there.
+pub(crate) fn remove_tree(path: &Path) -> Result<(), FileError> {
+    match fs::remove_dir_all(path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(FileError::on("remove", path)(error)),
+    }
+}
+
+/// Makes a directory that only its owner may enter, if it is not there, and sees to its owner.
+pub(crate) fn make_private_dir(path: &Path, owner: Option<RunAs>) -> Result<(), FileError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(FileError::on("make", path))?;
+    owner.map_or(Ok(()), |owner| owner.own(path))
+}
+
+/// Copies a file and syncs the copy.
+pub(crate) fn copy_durably(from: &Path, to: &Path) -> Result<(), FileError> {
+    fs::copy(from, to).map_err(FileError::on("copy", from))?;
+    File::open(to).and_then(|file| file.sync_all()).map_err(FileError::on("sync", to))
+}
+
+/// The text of a file; [`None`] when it is not there.
+pub(crate) fn read_if_present(path: &Path) -> Result<Option<String>, FileError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(FileError::on("read", path)(error)),
+    }
+}
+
+/// `<directory>/<stem>-<n>` for the first `n` that is free.
+pub(crate) fn next_free(directory: &Path, stem: &str) -> PathBuf {
+    let mut n = 1_u32;
+    loop {
+        let path = directory.join(format!("{stem}-{n}"));
+        if fs::symlink_metadata(&path).is_err() {
+            return path;
+        }
+        n += 1;
+    }
+}
+
+/// Makes the names in the directory of `path` durable.
+pub(crate) fn sync_parent(path: &Path) -> Result<(), FileError> {
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(parent).and_then(|dir| dir.sync_all()).map_err(FileError::on("sync", parent))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_written_for_its_owner_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pgpass");
+        write_durably(&path, b"one", 0o600, None).unwrap();
+        write_durably(&path, b"two", 0o600, None).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file stays behind");
+    }
+
+    #[test]
+    fn a_name_in_use_is_not_taken_again() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("data-1")).unwrap();
+        assert_eq!(next_free(dir.path(), "data"), dir.path().join("data-2"));
+    }
+}

@@ -1,8 +1,14 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sb_pgtypes::SystemIdentifier;
 
+use crate::files::{make_private_dir, off_thread, remove_tree, rename_durably};
+use crate::roles::SUPERUSER;
 use crate::{ControlDataError, FileError, Instance, ToolError};
+
+/// Longest run of `initdb`, on a slow disk.
+const INITDB_SECONDS_MAX: u64 = 120;
 
 /// No new database cluster was made.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +37,29 @@ impl Instance {
     /// # Errors
     /// When there is one already, or `initdb` fails; then nothing is left behind under the data directory's name.
     pub async fn init_db(&self) -> Result<SystemIdentifier, InitError> {
-        todo!()
+        let data_dir = self.data_dir().to_owned();
+        if data_dir.exists() {
+            return Err(InitError::Exists { path: data_dir });
+        }
+        let fresh = self.beside_data("initializing");
+        self.make_empty(&fresh).await?;
+        let tool = self.tool("initdb").arg("-D").arg(&fresh).args(&["--username", SUPERUSER]);
+        let tool = tool.args(&["--data-checksums", "--encoding=UTF8", "--locale=C.UTF-8"]);
+        // pg_hba.conf is replaced before the first start; until then it lets nobody in over the network.
+        let tool = tool.args(&["--auth-local=peer", "--auth-host=reject"]);
+        tool.run(Duration::from_secs(INITDB_SECONDS_MAX)).await?;
+        let identifier = self.control_data_of(&fresh).await?.system_identifier;
+        off_thread(move || rename_durably(&fresh, &data_dir)).await?;
+        Ok(identifier)
+    }
+
+    /// Makes an empty directory of PostgreSQL's user, in the place of what an interrupted attempt has left there.
+    pub(crate) async fn make_empty(&self, path: &Path) -> Result<(), FileError> {
+        let (path, owner) = (path.to_owned(), self.config().run_as);
+        off_thread(move || {
+            remove_tree(&path)?;
+            make_private_dir(&path, owner)
+        })
+        .await
     }
 }

@@ -1,5 +1,6 @@
 use sb_pgtypes::{Lineage, Lsn, SystemIdentifier};
 
+use crate::programs::data_major;
 use crate::{ControlDataError, FileError, Instance, PositionError, Unfinished};
 
 /// What the data directory of a stopped server holds.
@@ -42,6 +43,23 @@ impl Instance {
     /// # Errors
     /// When it is there but cannot be read.
     pub async fn local_data(&self) -> Result<LocalData, LocalDataError> {
-        todo!()
+        if let Some(what) = self.unfinished()? {
+            return Ok(LocalData::Unfinished(what));
+        }
+        if data_major(self.data_dir()).is_none() {
+            return Ok(LocalData::Absent);
+        }
+        let control = self.control_data().await?;
+        let end = self.position_on_disk().await?;
+        let lineage = match &end {
+            Some(position) => position.lineage.clone(),
+            None => self.lineage().await?,
+        };
+        Ok(LocalData::Present {
+            system_identifier: control.system_identifier,
+            lineage,
+            end: end.map(|position| position.flushed),
+            rewindable: control.checksums || control.wal_log_hints,
+        })
     }
 }

@@ -1,7 +1,13 @@
 use std::fmt;
 
-use sb_pgtypes::{Lsn, Position, SystemIdentifier};
+use sb_pgtypes::{Lineage, Lsn, Position, SystemIdentifier, TimelineId};
 use serde::Deserialize;
+
+use crate::SqlError;
+use crate::session::Session;
+
+/// The one query of a look.
+const STATUS_SQL: &str = include_str!("status.sql");
 
 /// What one look at PostgreSQL showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +79,10 @@ pub struct Status {
     pub replayed: Option<Lsn>,
     /// Standby: up to where the receiver has flushed since the last start.
     pub received: Option<Lsn>,
+    /// Standby: the startup process has replayed what is on disk and waits for more.
+    pub waits_for_wal: bool,
+    /// Standby: a session or a lock holds up replay.
+    pub replay_blocked: bool,
     /// Standby: replay is paused by `pg_wal_replay_pause` or by a setting too low.
     pub replay_paused: bool,
     /// Standby: the receiver's process, if there is one.
@@ -122,4 +132,77 @@ pub struct Sender {
     pub replayed: Option<Lsn>,
     /// `async`, `potential`, `sync`, `quorum`: PostgreSQL's word.
     pub sync_state: String,
+}
+
+/// The answer to [`STATUS_SQL`].
+#[derive(Deserialize)]
+struct Raw {
+    recovering: bool,
+    system_identifier: SystemIdentifier,
+    received: Option<Lsn>,
+    replayed: Option<Lsn>,
+    flushed: Option<Lsn>,
+    startup_waits_for: Option<String>,
+    replay_blocked: bool,
+    replay_paused: bool,
+    timeline: Option<TimelineId>,
+    history: Option<String>,
+    receiver: Option<Receiver>,
+    senders: Vec<Sender>,
+    synchronous_standby_names: String,
+    pending_restart: Vec<String>,
+}
+
+impl Session {
+    /// One look.
+    pub(crate) async fn status(&mut self) -> Result<Status, SqlError> {
+        let action = "ask for the status";
+        let text: String = self.cached(action, STATUS_SQL).await?;
+        let raw: Raw = serde_json::from_str(&text)
+            .map_err(|error| SqlError::Answer { action, detail: error.to_string() })?;
+        Ok(raw.into())
+    }
+}
+
+impl From<Raw> for Status {
+    fn from(raw: Raw) -> Self {
+        let position = raw.position();
+        let waits_for_wal = raw.waits_for_wal();
+        Self {
+            role: if raw.recovering { Role::Standby } else { Role::Primary },
+            system_identifier: raw.system_identifier,
+            position,
+            replayed: raw.replayed,
+            received: raw.received,
+            waits_for_wal,
+            replay_blocked: raw.replay_blocked,
+            replay_paused: raw.replay_paused,
+            receiver: raw.receiver,
+            senders: raw.senders,
+            synchronous_standby_names: raw.synchronous_standby_names,
+            pending_restart: raw.pending_restart,
+        }
+    }
+}
+
+impl Raw {
+    fn position(&self) -> Option<Position> {
+        let (flushed, timeline) = (self.flushed?, self.timeline?);
+        // The receiver is started only once the disk's own WAL is replayed, so its number says as much.
+        let at_end = !self.recovering || self.received.is_some() || self.waits_for_wal();
+        let lineage = match (timeline, &self.history) {
+            (TimelineId::FIRST, _) => Lineage::first(),
+            (_, Some(history)) => Lineage::parse_history(timeline, history).ok()?,
+            (_, None) => return None,
+        };
+        at_end.then_some(Position { lineage, flushed })
+    }
+
+    /// The wait events in which the startup process has nothing left to replay (manual, tables 28.5 and 28.9).
+    fn waits_for_wal(&self) -> bool {
+        matches!(
+            self.startup_waits_for.as_deref(),
+            Some("RecoveryWalStream" | "RecoveryRetrieveRetryInterval")
+        )
+    }
 }

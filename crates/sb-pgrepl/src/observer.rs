@@ -1,23 +1,54 @@
 use std::time::Duration;
 
-use crate::{Instance, Observation};
+use tokio::time::Instant;
+
+use crate::session::Session;
+use crate::{Instance, Observation, Silence, SqlError, Status};
 
 /// Looks at one PostgreSQL again and again: one query a look, over one session that is kept.
 #[derive(Debug)]
 pub struct Observer {
     instance: Instance,
+    session: Option<Session>,
 }
 
 impl Observer {
     /// For `instance`. Connects at the first look.
     #[must_use]
     pub fn new(instance: Instance) -> Self {
-        Self { instance }
+        Self { instance, session: None }
     }
 
     /// Looks once. Never fails: silence is an observation.
     pub async fn observe(&mut self, within: Duration) -> Observation {
-        let _ = (within, &self.instance);
-        todo!()
+        let deadline = Instant::now() + within;
+        match self.look(deadline, within).await {
+            Ok(status) => Observation::Answered(Box::new(status)),
+            Err(error) => Observation::Silent(Silence::from(&error)),
+        }
+    }
+
+    /// The session is put back only after a whole answer: one that was cut short or failed would answer the wrong question.
+    async fn look(&mut self, deadline: Instant, within: Duration) -> Result<Status, SqlError> {
+        let mut session = match self.session.take() {
+            Some(session) => session,
+            None => {
+                let mut session = self.instance.session_in("postgres", deadline).await?;
+                let limit = format!("SET statement_timeout = {}", within.as_millis().max(1));
+                session.execute("set the limit of a look", &limit).await?;
+                session
+            }
+        };
+        session.set_deadline(deadline);
+        let status = match session.status().await {
+            // The server was restarted since the last look: a new session tells what is true now.
+            Err(SqlError::Query { source: sqlx::Error::Io(_), .. }) => {
+                session = self.instance.session_in("postgres", deadline).await?;
+                session.status().await?
+            }
+            answer => answer?,
+        };
+        self.session = Some(session);
+        Ok(status)
     }
 }

@@ -1,14 +1,27 @@
+//! Taking a diverged server back to where it left its source's history.
+
 use std::time::Duration;
 
 use sb_pgtypes::{Lsn, SystemIdentifier};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
+use sqlx::{ConnectOptions, Connection, Executor};
+use tokio::time::timeout;
 
-use crate::{ControlDataError, FileError, Instance, Parked, SqlError, ToolError, Upstream};
+use crate::files::{off_thread, remove_durably};
+use crate::roles::REWIND;
+use crate::{
+    ClusterState, ControlData, ControlDataError, FileError, Instance, Parked, PositionError, SqlError,
+    ToolError, Unfinished, Upstream,
+};
+
+/// What `pg_rewind` says when the data never went past the fork.
+const NO_REWIND: &str = "no rewind required";
 
 /// What a rewind did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rewound {
-    /// The diverged WAL and the report of what was lost with it.
-    pub parked: Parked,
+    /// The diverged WAL and the report of what was lost with it; [`None`] when the log ended before the fork.
+    pub parked: Option<Parked>,
 }
 
 /// The data directory was not rewound.
@@ -28,6 +41,15 @@ pub enum RewindError {
         /// That cluster.
         found: SystemIdentifier,
     },
+    /// A clone or a rewind of it was cut short: clone it anew.
+    #[error("cannot rewind: a clone or rewind of the data directory was cut short")]
+    Unfinished {
+        /// What was going on.
+        what: Unfinished,
+    },
+    /// The transactions in the diverged WAL could not be listed; nothing was changed.
+    #[error("could not list the transactions in the diverged WAL")]
+    Report(#[source] ToolError),
     /// The diverged WAL could not be kept aside; nothing was changed.
     #[error("could not keep the diverged WAL aside")]
     Park(#[source] FileError),
@@ -49,14 +71,18 @@ pub enum RewindError {
     /// The control file cannot be read.
     #[error(transparent)]
     ControlData(#[from] ControlDataError),
+    /// The log's end or lineage cannot be read.
+    #[error(transparent)]
+    Position(#[from] PositionError),
 }
 
 impl Instance {
     /// Takes a stopped server back to where it left `source`'s history, at `fork`, and makes it alike to `source` from there.
     /// Before that, the WAL from `fork` on is copied to the parked directory with a report of the transactions in it (R8).
+    /// Afterwards it can only be started as a standby.
     ///
     /// # Errors
-    /// See [`RewindError`]; `Unusable` and `WalPastFork` leave the note that only a new clone takes away.
+    /// See [`RewindError`]; after `Unusable` and `WalPastFork` a note stands that only a new clone takes away.
     pub async fn rewind_from(
         &self,
         source: &Upstream,
@@ -64,7 +90,78 @@ impl Instance {
         fork: Lsn,
         within: Duration,
     ) -> Result<Rewound, RewindError> {
-        let _ = (source, system_identifier, fork, within);
-        todo!()
+        if let Some(pid) = self.running_pid()? {
+            return Err(RewindError::Running { pid });
+        }
+        if let Some(what) = self.unfinished()? {
+            return Err(RewindError::Unfinished { what });
+        }
+        let control = self.control_data().await?;
+        let (expected, found) = (system_identifier, control.system_identifier);
+        if found != expected {
+            return Err(RewindError::Foreign { expected, found });
+        }
+        let end = self.position_on_disk().await?.map(|position| position.flushed);
+        let past_fork = end.is_none_or(|end| end > fork);
+        let parked = if past_fork { Some(self.park(&control, fork, end).await?) } else { None };
+        self.checkpoint_at(source, within).await.map_err(RewindError::Source)?;
+        let words = self.run_rewind(source, &control, within).await?;
+        if past_fork && words.contains(NO_REWIND) {
+            return Err(RewindError::WalPastFork { fork });
+        }
+        self.write_data_file("standby.signal", "")?;
+        self.clear_unfinished()?;
+        Ok(Rewound { parked })
+    }
+
+    async fn park(&self, control: &ControlData, fork: Lsn, end: Option<Lsn>) -> Result<Parked, RewindError> {
+        let lineage = self.lineage().await?;
+        let lost = self.lost_writes(&lineage, fork, end).await.map_err(RewindError::Report)?;
+        let (instance, layout) = (self.clone(), control.layout());
+        off_thread(move || instance.park_wal(lost, layout)).await.map_err(RewindError::Park)
+    }
+
+    /// Until its first checkpoint after a promotion, the control file of PostgreSQL 15 names the former timeline, and
+    /// `pg_rewind` would see nothing to do.
+    async fn checkpoint_at(&self, source: &Upstream, within: Duration) -> Result<(), SqlError> {
+        let action = "have the source perform a checkpoint";
+        let tls = &self.config().tls;
+        let options = PgConnectOptions::new_without_pgpass()
+            .host(&source.address.to_string())
+            .port(source.port)
+            .username(REWIND)
+            .password(self.config().secrets.rewind.expose())
+            .database("postgres")
+            .ssl_mode(PgSslMode::VerifyCa)
+            .ssl_root_cert(&tls.ca)
+            .ssl_client_cert(&tls.certificate)
+            .ssl_client_key(&tls.key)
+            .application_name(self.config().server.as_str())
+            .disable_statement_logging();
+        let work = async {
+            let mut connection = PgConnection::connect_with(&options).await.map_err(SqlError::Connect)?;
+            connection.execute("CHECKPOINT").await.map_err(|source| SqlError::Query { action, source })
+        };
+        timeout(within, work).await.map_err(|_| SqlError::Deadline { action })?.map(|_| ())
+    }
+
+    async fn run_rewind(
+        &self,
+        source: &Upstream,
+        control: &ControlData,
+        within: Duration,
+    ) -> Result<String, RewindError> {
+        let instance = self.clone();
+        off_thread(move || instance.write_credentials()).await?;
+        self.note_unfinished(&Unfinished::Rewind { source: source.server.to_string() })?;
+        if !matches!(control.state, ClusterState::ShutDown | ClusterState::ShutDownInRecovery) {
+            // pg_rewind recovers it first, with a single-user server, which refuses to be a standby. The note keeps every
+            // other start away meanwhile.
+            remove_durably(&self.in_data("standby.signal"))?;
+        }
+        let conninfo = self.conninfo(source, REWIND, "postgres");
+        let tool = self.tool("pg_rewind").arg("-D").arg(self.data_dir());
+        let tool = tool.args(&["--source-server", &conninfo]);
+        tool.run_lines(within, |_| ()).await.map_err(RewindError::Unusable)
     }
 }

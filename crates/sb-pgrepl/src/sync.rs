@@ -1,9 +1,17 @@
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sb_pgtypes::Lsn;
 use sb_topology::ServerName;
+use tokio::time::Instant;
 
-use crate::{ConfigureError, FileError, Instance, SqlError};
+use crate::files::off_thread;
+use crate::session::{POLL, Session};
+use crate::settings::assignment;
+use crate::{ConfigureError, FileError, Instance, Role, Sender, SqlError};
+
+/// The file that says whom commits wait for; included last, and never changed by a start.
+pub(crate) const SYNC_CONF: &str = "sb-sync.conf";
 
 /// Whom a commit waits for: any `count` of `members`.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -20,7 +28,9 @@ pub struct SyncEffective {
     /// `synchronous_standby_names` as PostgreSQL shows it.
     pub setting: String,
     /// An LSN taken after the walsenders had loaded the setting, which `count` members have flushed.
-    pub flushed_past: Lsn,
+    ///
+    /// [`None`] when nobody is waited for, or on a standby.
+    pub flushed_past: Option<Lsn>,
 }
 
 /// The synchronous standbys are not known to be in force. The setting may be.
@@ -61,9 +71,61 @@ pub enum SyncError {
     },
 }
 
+impl SyncStandbys {
+    /// As `synchronous_standby_names` says it.
+    fn setting(&self) -> String {
+        if self.count == 0 {
+            return String::new();
+        }
+        let names: Vec<_> = self.members.iter().map(|name| format!("\"{name}\"")).collect();
+        format!("ANY {} ({})", self.count, names.join(", "))
+    }
+
+    fn check(&self) -> Result<(), SyncError> {
+        let members = self.members.len();
+        let enough = usize::try_from(self.count).is_ok_and(|count| count <= members);
+        if enough { Ok(()) } else { Err(SyncError::TooFew { count: self.count, members }) }
+    }
+
+    /// How many members the walsenders count as quorum, with everything before `past` on their disks.
+    fn confirmed(&self, senders: &[Sender], past: Lsn) -> usize {
+        let member = |s: &&Sender| self.members.iter().any(|name| name.as_str() == s.application_name);
+        let flushed = |s: &&Sender| s.sync_state == "quorum" && s.flushed.is_some_and(|lsn| lsn >= past);
+        let names: BTreeSet<_> =
+            senders.iter().filter(member).filter(flushed).map(|s| &s.application_name).collect();
+        names.len()
+    }
+}
+
+impl SyncStandbys {
+    async fn confirm(&self, session: &mut Session) -> Result<Lsn, SyncError> {
+        // First that they count at all, then an LSN, then that they have it.
+        self.wait_confirmed(session, Lsn::INVALID).await?;
+        let action = "ask for the end of WAL";
+        let text: String = session.value(action, "SELECT pg_current_wal_flush_lsn()::text").await?;
+        let past = text.parse().map_err(|_| SqlError::Answer { action, detail: text })?;
+        self.wait_confirmed(session, past).await?;
+        Ok(past)
+    }
+
+    async fn wait_confirmed(&self, session: &mut Session, past: Lsn) -> Result<(), SyncError> {
+        let needed = usize::try_from(self.count).unwrap_or(usize::MAX);
+        loop {
+            let confirmed = self.confirmed(&session.status().await?.senders, past);
+            if confirmed >= needed {
+                return Ok(());
+            }
+            if session.is_over() {
+                return Err(SyncError::NotConfirmed { confirmed, count: self.count });
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+}
+
 impl Instance {
     /// Sets whom commits wait for, and returns once that is in force: loaded by the walsenders, and an LSN taken afterwards
-    /// flushed by `count` members (rule R6).
+    /// flushed by `count` members (rule R6). On a standby there are no commits yet: it returns once the setting is loaded.
     ///
     /// # Errors
     /// When that is not certain within the limit; read again before anything is built on it.
@@ -72,7 +134,29 @@ impl Instance {
         sync: &SyncStandbys,
         within: Duration,
     ) -> Result<SyncEffective, SyncError> {
-        let _ = (sync, within);
-        todo!()
+        sync.check()?;
+        let deadline = Instant::now() + within;
+        let mut session = self.session_in("postgres", deadline).await?;
+        let before = session.status().await?;
+        let setting = sync.setting();
+        let (instance, line) = (self.clone(), assignment("synchronous_standby_names", &setting) + "\n");
+        off_thread(move || instance.write_data_file(SYNC_CONF, &line)).await?;
+        self.reload().await?;
+        // A session of its own: an old one loads the files only with its next statement.
+        let mut session = self.session_in("postgres", deadline).await?;
+        let after = session.status().await?;
+        if after.synchronous_standby_names != setting {
+            return Err(SyncError::Overridden { expected: setting, found: after.synchronous_standby_names });
+        }
+        if after.role == Role::Standby || sync.count == 0 {
+            return Ok(SyncEffective { setting, flushed_past: None });
+        }
+        if before.synchronous_standby_names.is_empty() {
+            // Until the checkpointer has loaded it too, commits do not wait at all (`sync_standbys_defined`). It loads before
+            // it starts a checkpoint, and this returns after one that started now.
+            session.execute("have the checkpointer load the synchronous standbys", "CHECKPOINT").await?;
+        }
+        let flushed_past = sync.confirm(&mut session).await?;
+        Ok(SyncEffective { setting, flushed_past: Some(flushed_past) })
     }
 }

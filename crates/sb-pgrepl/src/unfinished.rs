@@ -1,4 +1,9 @@
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
+
+use crate::files::{read_if_present, remove_durably, write_durably};
+use crate::{FileError, Instance};
 
 /// What a data directory was in the middle of when the last note about it was made.
 ///
@@ -18,4 +23,44 @@ pub enum Unfinished {
         /// The server that it is made alike to.
         source: String,
     },
+    /// There is a note that cannot be read, so the worst is assumed.
+    Unreadable,
+}
+
+impl Instance {
+    fn unfinished_path(&self) -> PathBuf {
+        self.beside_data("unfinished")
+    }
+
+    /// The note, if there is one.
+    pub(crate) fn unfinished(&self) -> Result<Option<Unfinished>, FileError> {
+        let text = read_if_present(&self.unfinished_path())?;
+        Ok(text.map(|text| serde_json::from_str(&text).unwrap_or(Unfinished::Unreadable)))
+    }
+
+    /// Makes the note durable, before the first change.
+    pub(crate) fn note_unfinished(&self, what: &Unfinished) -> Result<(), FileError> {
+        let text = serde_json::to_vec(what).expect("plain strings make JSON");
+        write_durably(&self.unfinished_path(), &text, 0o600, None)
+    }
+
+    /// Takes the note away, after the last change is durable.
+    pub(crate) fn clear_unfinished(&self) -> Result<(), FileError> {
+        remove_durably(&self.unfinished_path())
+    }
+
+    /// Gives up a clone that was cut short, and has the former data directory back as it was. For the operator whose source
+    /// is gone for good; of a rewind cut short nothing can be had back.
+    ///
+    /// # Errors
+    /// When a file cannot be removed. Says `false` when the note is not of a clone: then nothing is changed.
+    pub async fn discard_unfinished_clone(&self) -> Result<bool, FileError> {
+        if !matches!(self.unfinished()?, Some(Unfinished::Clone { .. })) {
+            return Ok(false);
+        }
+        let half = self.beside_data("cloning");
+        crate::files::off_thread(move || crate::files::remove_tree(&half)).await?;
+        self.clear_unfinished()?;
+        Ok(true)
+    }
 }
