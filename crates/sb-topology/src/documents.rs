@@ -126,7 +126,7 @@ pub struct NetworkDocument {
     #[serde(default)]
     pub public_key: String,
     /// Always `***STORED_SECURELY***`: the key itself is in `.wireguard_private`.
-    #[serde(default)]
+    #[serde(default = "defaults::private_key")]
     #[schemars(extend("const" = crate::PRIVATE_KEY_MARKER))]
     pub private_key: String,
     /// UDP port.
@@ -258,14 +258,15 @@ pub struct BackupDocument {
     pub monthly: Option<u16>,
 }
 
-/// The JSON Schema of each document with the name of the file it describes.
+/// The JSON Schema of each document: file name, such as `sites.schema.json`, and text.
 #[must_use]
-pub fn schemas() -> [(&'static str, Schema); 4] {
+pub fn schema_files() -> [(&'static str, String); 4] {
+    let text = |schema: &Schema| format!("{:#}\n", schema.as_value());
     [
-        ("database.json", schemars::schema_for!(DatabaseDocument)),
-        ("sites.json", schemars::schema_for!(SitesDocument)),
-        ("network.json", schemars::schema_for!(NetworkDocument)),
-        ("policy.json", schemars::schema_for!(PolicyDocument)),
+        ("database.schema.json", text(&schemars::schema_for!(DatabaseDocument))),
+        ("sites.schema.json", text(&schemars::schema_for!(SitesDocument))),
+        ("network.schema.json", text(&schemars::schema_for!(NetworkDocument))),
+        ("policy.schema.json", text(&schemars::schema_for!(PolicyDocument))),
     ]
 }
 
@@ -274,6 +275,10 @@ mod defaults {
 
     pub(super) fn postgres_port() -> u16 {
         PostgresPlacement::PORT_DEFAULT
+    }
+
+    pub(super) fn private_key() -> String {
+        crate::PRIVATE_KEY_MARKER.to_owned()
     }
 
     pub(super) fn listen_port() -> u16 {

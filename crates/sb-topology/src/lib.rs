@@ -10,13 +10,20 @@
 pub mod documents;
 pub mod write;
 
+mod build;
+mod check;
 mod database;
 mod durability;
+mod findings;
+mod json;
 mod load;
 mod names;
+mod nearest;
 mod network;
 mod policy;
 mod problem;
+mod read;
+mod render;
 mod server;
 mod site;
 mod subnet;

@@ -1,7 +1,10 @@
-use crate::documents::SitesDocument;
+use serde::Serialize;
+
+use crate::documents::{DatabaseDocument, PolicyDocument, SitesDocument};
+use crate::load::load_stored;
 use crate::{
-    DatabaseSettings, DisabledSite, Documents, Durability, NetworkSettings, Policy, Problems, Server,
-    ServerName, Site, SiteName, SiteRole,
+    DatabaseSettings, DisabledSite, Documents, Durability, NetworkSettings, Password, Policy, Problems,
+    Server, ServerName, Site, SiteName, SiteRole, render,
 };
 
 /// The cluster as its operator wants it: whole, consistent, immutable.
@@ -115,14 +118,24 @@ impl Topology {
     /// The documents that, read again, give this topology and these settings.
     #[must_use]
     pub fn to_documents(&self, network: &NetworkSettings) -> DocumentTexts {
-        let _ = (network, SitesDocument(Default::default()));
-        todo!()
+        DocumentTexts {
+            database: pretty(&render::database(&self.database)),
+            sites: pretty(&render::sites(self)),
+            network: pretty(&render::network(network)),
+            policy: pretty(&render::policy(&self.policy)),
+        }
     }
 
     /// The whole topology as one JSON document for the replicated store. Passwords are left out.
     #[must_use]
     pub fn to_json(&self) -> String {
-        todo!()
+        let without_password = DatabaseSettings { password: Password::default(), ..self.database.clone() };
+        let stored = StoredDocument {
+            database: render::database(&without_password),
+            sites: render::sites(self),
+            policy: render::policy(&self.policy),
+        };
+        serde_json::to_string(&stored).expect(SERIALIZABLE)
     }
 
     /// Reads what [`Topology::to_json`] made, with the same checks as [`crate::load`].
@@ -130,9 +143,24 @@ impl Topology {
     /// # Errors
     /// Every problem of the document.
     pub fn from_json(text: &str) -> Result<Self, Problems> {
-        let _ = text;
-        todo!()
+        load_stored(text)
     }
+}
+
+/// A topology as one document.
+#[derive(Serialize)]
+struct StoredDocument {
+    database: DatabaseDocument,
+    sites: SitesDocument,
+    policy: PolicyDocument,
+}
+
+const SERIALIZABLE: &str = "documents have text keys and no fallible values";
+
+fn pretty(document: &impl Serialize) -> String {
+    let mut text = serde_json::to_string_pretty(document).expect(SERIALIZABLE);
+    text.push('\n');
+    text
 }
 
 /// The texts of the four documents.
@@ -156,7 +184,7 @@ impl DocumentTexts {
     pub fn as_documents(&self) -> Documents<'_> {
         Documents {
             database: Some(self.database.as_bytes()),
-            sites: self.sites.as_bytes(),
+            sites: Some(self.sites.as_bytes()),
             network: Some(self.network.as_bytes()),
             policy: Some(self.policy.as_bytes()),
         }
