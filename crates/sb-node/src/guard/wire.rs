@@ -32,7 +32,7 @@ pub(super) fn encode<'a, T: Serialize>(message: &T, buffer: &'a mut [u8]) -> Opt
 /// Decodes a whole datagram; `None` when it is anything else.
 pub(super) fn decode<'a, T: Deserialize<'a>>(datagram: &'a [u8]) -> Option<T> {
     match postcard::take_from_bytes(datagram) {
-        Ok((message, rest)) if rest.is_empty() => Some(message),
+        Ok((message, [])) => Some(message),
         _ => None,
     }
 }

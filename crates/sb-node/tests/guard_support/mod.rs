@@ -1,6 +1,8 @@
 //! A guard in a process of its own, and programs for it to run.
 #![allow(dead_code, reason = "each test program uses its own part")]
 
+pub mod postgres;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
