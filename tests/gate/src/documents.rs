@@ -1,4 +1,5 @@
-//! The form of the decisions in `docs/adr/`, and that ARCHITECTURE.md speaks of every crate.
+//! The form of the decisions in `docs/adr/`, that ARCHITECTURE.md speaks of every crate, and that links lead
+//! somewhere.
 
 use crate::Finding;
 use crate::workspace::{Workspace, WorkspaceError, read_text};
@@ -52,6 +53,33 @@ pub fn check_architecture(workspace: &Workspace) -> Result<Vec<Finding>, Workspa
         .collect())
 }
 
+/// Links between files of this repository that lead to nothing.
+///
+/// # Errors
+/// When a document cannot be read.
+pub fn check_links(workspace: &Workspace) -> Result<Vec<Finding>, WorkspaceError> {
+    let mut findings = Vec::new();
+    for file in workspace.files("", "md")? {
+        let directory = file.parent().unwrap_or(&workspace.root);
+        let text = read_text(&file)?;
+        findings.extend(links(&text).filter(|link| !directory.join(link).exists()).map(|link| {
+            Finding::new(
+                workspace.relative(&file),
+                format!("links to `{link}`, which is not there"),
+                "Mend the link.",
+            )
+        }));
+    }
+    Ok(findings)
+}
+
+/// Targets of `[text](target)` that are paths, without their anchors.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
+    let paths = targets.filter(|target| !target.contains("://") && !target.starts_with('#'));
+    paths.map(|path| path.split_once('#').map_or(path, |(path, _)| path))
+}
+
 fn has_paragraph(text: &str, package: &str) -> bool {
     let opening = format!("**`{package}`**");
     text.lines().any(|line| line.strip_prefix("* ").unwrap_or(line).starts_with(&opening))
@@ -101,6 +129,13 @@ mod tests {
         assert_eq!(sections(whole), ADR_SECTIONS);
         assert_ne!(sections(&whole.replace("What was refused", "Alternatives")), ADR_SECTIONS);
         assert_ne!(sections("# T\n\n## Context\n\n## Decision\n"), ADR_SECTIONS);
+    }
+
+    #[test]
+    fn links_to_files_are_told_from_addresses_and_anchors() {
+        let text = "[a](docs/a.md), [b](https://example.org/b), [c](#here) and [d](../d.md#part).";
+
+        assert_eq!(links(text).collect::<Vec<_>>(), ["docs/a.md", "../d.md"]);
     }
 
     #[test]

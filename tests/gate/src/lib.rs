@@ -3,7 +3,8 @@
 //! * [`layers`]: which crate may depend on which (the drawing in ARCHITECTURE.md as data, compared with what
 //!   `cargo metadata` says), and which crates have no means to act.
 //! * [`files`]: names and lengths of source files, one example for each library, lints in every package.
-//! * [`documents`]: the form of `docs/adr/`, a paragraph for each crate in ARCHITECTURE.md.
+//! * [`documents`]: the form of `docs/adr/`, a paragraph for each crate in ARCHITECTURE.md, links that lead
+//!   somewhere.
 //!
 //! Each module holds a check (a function from what is there to a list of [`Finding`]s) and tests that
 //! show the check noticing what it is for. `tests/this_workspace.rs` applies the checks to this

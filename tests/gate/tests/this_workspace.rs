@@ -42,3 +42,8 @@ fn every_decision_is_dated_and_has_its_four_sections() {
 fn architecture_speaks_of_every_package() {
     assert_none(&documents::check_architecture(&workspace()).unwrap());
 }
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    assert_none(&documents::check_links(&workspace()).unwrap());
+}
