@@ -124,6 +124,16 @@ impl SyncStandbys {
 }
 
 impl Instance {
+    /// Writes down whom commits of a stopped server will wait for from its next start on.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn stage_sync_standbys(&self, sync: &SyncStandbys) -> Result<(), SyncError> {
+        sync.check()?;
+        let line = assignment("synchronous_standby_names", &sync.setting()) + "\n";
+        Ok(self.write_data_file(SYNC_CONF, &line)?)
+    }
+
     /// Sets whom commits wait for, and returns once that is in force: loaded by the walsenders, and an LSN taken afterwards
     /// flushed by `count` members (rule R6). On a standby there are no commits yet: it returns once the setting is loaded.
     ///

@@ -54,7 +54,7 @@ impl Driver {
         postmaster::stop(link, ShutdownMode::Fast, ms(STANDBY_STOP_MS_MAX)).await.map_err(|e| failed(&e))?;
         self.set_access(ClientAccess::Closed);
         let instance = self.instance();
-        instance.write_sync_standbys(&standbys(sync)).map_err(|e| failed(&e))?;
+        instance.stage_sync_standbys(&standbys(sync)).map_err(|e| failed(&e))?;
         let prepared = instance.prepare_start(&StartRole::Primary, &self.desired()?).await;
         let spec = prepared.map_err(|e| failed(&e))?;
         self.config.fence.install_for_primary();
@@ -141,16 +141,8 @@ impl Driver {
     }
 
     pub(super) async fn set_sync_standbys(&self, sync: &SyncStandbys) -> Ended {
-        let instance = self.instance();
-        match instance.wait_ready(Duration::ZERO).await {
-            Ok(Role::Primary) => {
-                let set = instance.set_sync_standbys(&standbys(sync), ms(SYNC_MS_MAX)).await;
-                set.map_err(|e| failed(&e))?;
-            }
-            Ok(Role::Standby) | Err(_) => {
-                instance.write_sync_standbys(&standbys(sync)).map_err(|e| failed(&e))?;
-            }
-        }
+        let set = self.instance().set_sync_standbys(&standbys(sync), ms(SYNC_MS_MAX)).await;
+        set.map_err(|e| failed(&e))?;
         Ok(OpOutput::Nothing)
     }
 
