@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sb_failover::{OpFailure, OpOutput, RepairReason, SyncStandbys, Term};
+use sb_failover::{OpFailure, OpOutput, Processes, RepairReason, SyncStandbys, Term};
 use sb_pgrepl::{
     ClientAccess, CloneRequest, LocalData, RepairStep, Role, ShutdownMode, SourceFacts, StartRole, Upstream,
     repair_plan,
@@ -13,12 +13,15 @@ use sb_topology::ServerName;
 use super::desired::Slot;
 use super::driver::{Driver, failed};
 use super::postmaster;
-use crate::guard_link::{GuardLinkError, answer, guard_term};
+use crate::guard_link::{GuardLinkError, answer, guard_term, processes};
 use crate::journal::Entry;
 
 /// Longest wait for a started PostgreSQL to accept sessions, in milliseconds. A primary has its restart budget
 /// watched by the machine; a standby may have much WAL to replay.
 const READY_MS_MAX: u64 = 60_000;
+
+/// Longest wait to learn what a PostgreSQL that runs already is, in milliseconds.
+const LOOK_MS_MAX: u64 = 2_000;
 
 /// Longest time to stop receiving and replay what is on disk, in milliseconds.
 const FREEZE_MS_MAX: u64 = 5_000;
@@ -70,7 +73,8 @@ impl Driver {
     pub(super) async fn start_standby(&self, upstream: Option<&ServerName>) -> Ended {
         let link = &self.config.guard;
         let instance = self.instance();
-        if let Ok(Role::Standby) = instance.wait_ready(Duration::ZERO).await {
+        let runs = processes(&link.refresh().await.map_err(|e| failed(&e))?) == Processes::Running;
+        if runs && matches!(instance.wait_ready(ms(LOOK_MS_MAX)).await, Ok(Role::Standby)) {
             return self.follow(upstream).await;
         }
         postmaster::stop(link, ShutdownMode::Fast, ms(STANDBY_STOP_MS_MAX)).await.map_err(|e| failed(&e))?;
