@@ -256,6 +256,39 @@ impl<'a> Object<'a> {
         node
     }
 
+    /// Replaces `value` by that of `key`, if it is given and within limits.
+    pub(crate) fn set_integer<T>(
+        &mut self,
+        key: &'static str,
+        value: &mut T,
+        limits: RangeInclusive<T>,
+        findings: &mut Findings,
+    ) where
+        T: FromStr + PartialOrd + Display,
+    {
+        if let Some(given) = self.optional(key).and_then(|node| node.integer(limits, findings)) {
+            *value = given;
+        }
+    }
+
+    /// Replaces `value` by that of `key`, if it is given and one of the words.
+    pub(crate) fn set_word<T: Copy>(
+        &mut self,
+        key: &'static str,
+        value: &mut T,
+        words: &[(&str, T)],
+        findings: &mut Findings,
+    ) {
+        if let Some(given) = self.optional(key).and_then(|node| node.word(words, findings)) {
+            *value = given;
+        }
+    }
+
+    /// Where the value of `key` stands.
+    pub(crate) fn place_of(&self, key: &str) -> &Place {
+        self.members.iter().find(|(name, _)| *name == key).map_or(&self.place, |(_, node)| &node.place)
+    }
+
     /// Every member, for an object whose keys are names.
     pub(crate) fn into_members(self) -> Vec<(&'a str, Node<'a>)> {
         self.members

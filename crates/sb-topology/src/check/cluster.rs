@@ -49,7 +49,7 @@ fn check_voters(topology: &Topology, place: &Place, findings: &mut Findings) {
                 voters_are(&names)
             ))
             .hint("Add a witness (`\"postgres\": false`) at another site.");
-    } else if voters.len() % 2 == 0 {
+    } else if voters.len().is_multiple_of(2) {
         findings
             .warning(place, "voters.even", "the number of voters is even")
             .detail(format!(
