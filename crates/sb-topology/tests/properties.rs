@@ -36,8 +36,11 @@ fn server() -> impl Strategy<Value = Map<String, Value>> {
     })
 }
 
+/// A site's own settings and its servers.
+type DrawnSite = (Map<String, Value>, Vec<Map<String, Value>>);
+
 /// Any site but for its name and its servers' addresses.
-fn site() -> impl Strategy<Value = (Map<String, Value>, Vec<Map<String, Value>>)> {
+fn site() -> impl Strategy<Value = DrawnSite> {
     let settings = (
         option::of("[^\\p{Cc}]{0,12}"),
         option::of(any::<u16>()),
@@ -56,11 +59,7 @@ fn site() -> impl Strategy<Value = (Map<String, Value>, Vec<Map<String, Value>>)
 }
 
 /// Numbers the sites and gives out what must be used once.
-fn sites(
-    drawn: Vec<(Map<String, Value>, Vec<Map<String, Value>>)>,
-    keys: Vec<String>,
-    disabled: Value,
-) -> Value {
+fn sites(drawn: Vec<DrawnSite>, keys: Vec<String>, disabled: Value) -> Value {
     let mut sites = Map::new();
     let mut keys = keys.into_iter();
     for (number, (mut site, servers)) in drawn.into_iter().enumerate() {
