@@ -70,6 +70,12 @@ impl Findings {
         self.problems.iter().any(|problem| problem.severity == Severity::Error)
     }
 
+    pub(crate) fn has_error_in(&self, files: &[&str]) -> bool {
+        self.problems
+            .iter()
+            .any(|problem| problem.severity == Severity::Error && files.contains(&problem.file))
+    }
+
     /// Whether something was found about the value of `key` in the object at `place`.
     pub(crate) fn concern(&self, place: &Place, key: &str) -> bool {
         let pointer = format!("{}/{key}", place.pointer);

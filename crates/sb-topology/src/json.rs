@@ -79,10 +79,7 @@ impl<'a> Document<'a> {
                 (line, format!("{}, at column {}.", error.kind(), error.column_display()))
             }
         };
-        findings
-            .error(&place(problem.0), "json.syntax", format!("`{file}` is not JSON"))
-            .detail(problem.1)
-            .hint("Comments, trailing commas and single quotes are not allowed.");
+        findings.error(&place(problem.0), "json.syntax", format!("`{file}` is not JSON")).detail(problem.1);
         None
     }
 
@@ -124,7 +121,11 @@ impl<'a> Node<'a> {
             match members.iter().find(|(earlier, _)| *earlier == name) {
                 Some((_, earlier)) => {
                     findings
-                        .error(&node.place, "key.duplicate", format!("key {} is given twice", shown(name)))
+                        .error(
+                            &node.place,
+                            "json.key.duplicate",
+                            format!("key {} is given twice", shown(name)),
+                        )
                         .detail(format!("The first one is on line {}.", earlier.place.line));
                 }
                 None => members.push((name, node)),
@@ -158,6 +159,11 @@ impl<'a> Node<'a> {
             ast::Value::BooleanLit(literal) => Some(literal.value),
             _ => self.wrong_type("`true` or `false`", findings),
         }
+    }
+
+    /// Whether the value is an object.
+    pub(crate) fn is_object(&self) -> bool {
+        matches!(self.value, ast::Value::Object(_))
     }
 
     /// Whether the value is `true` or `false`.
@@ -256,6 +262,39 @@ impl<'a> Object<'a> {
         node
     }
 
+    /// Replaces `value` by that of `key`, if it is given and within limits.
+    pub(crate) fn set_integer<T>(
+        &mut self,
+        key: &'static str,
+        value: &mut T,
+        limits: RangeInclusive<T>,
+        findings: &mut Findings,
+    ) where
+        T: FromStr + PartialOrd + Display,
+    {
+        if let Some(given) = self.optional(key).and_then(|node| node.integer(limits, findings)) {
+            *value = given;
+        }
+    }
+
+    /// Replaces `value` by that of `key`, if it is given and one of the words.
+    pub(crate) fn set_word<T: Copy>(
+        &mut self,
+        key: &'static str,
+        value: &mut T,
+        words: &[(&str, T)],
+        findings: &mut Findings,
+    ) {
+        if let Some(given) = self.optional(key).and_then(|node| node.word(words, findings)) {
+            *value = given;
+        }
+    }
+
+    /// Where the value of `key` stands.
+    pub(crate) fn place_of(&self, key: &str) -> &Place {
+        self.members.iter().find(|(name, _)| *name == key).map_or(&self.place, |(_, node)| &node.place)
+    }
+
     /// Every member, for an object whose keys are names.
     pub(crate) fn into_members(self) -> Vec<(&'a str, Node<'a>)> {
         self.members
@@ -268,7 +307,7 @@ impl<'a> Object<'a> {
                 continue;
             }
             let message = format!("unknown key {} is ignored", shown(name));
-            let warning = findings.warning(&node.place, "key.unknown", message);
+            let warning = findings.warning(&node.place, "json.key.unknown", message);
             match nearest(name, self.known.iter().copied()) {
                 Some(meant) => warning.hint(format!("Did you mean `{meant}`?")),
                 None if self.known.is_empty() => warning.detail("This object has no settings yet."),

@@ -4,8 +4,8 @@
 //! `policy.json`. [`load`] reads them and answers with a [`Topology`], which is whole and consistent, or
 //! with every [`Problem`] at once. What is written by [`Topology::to_documents`] reads back as the same.
 //!
-//! Pure but for two modules: [`load_dir`] reads a directory and [`write`] replaces files in one. Nothing
-//! here resolves a name, opens a connection or makes a key.
+//! Pure but for two places: [`load_dir`] reads a directory and [`mod@write`] replaces files in one. Nothing here
+//! resolves a name, opens a connection or makes a key.
 
 pub mod documents;
 pub mod write;

@@ -51,6 +51,9 @@ pub struct Loaded {
 
 /// Reads and checks the documents.
 ///
+/// Rules about the cluster as a whole (voters, durability) are checked once every value of `sites.json` can be read;
+/// all others at once.
+///
 /// # Errors
 /// Every problem, warnings among them, when at least one is an error.
 pub fn load(documents: Documents<'_>) -> Result<Loaded, Problems> {
@@ -139,9 +142,13 @@ fn read_stored(text: &str, findings: &mut Findings) -> Drafts {
 }
 
 fn finish(drafts: Drafts, mut findings: Findings) -> Result<Loaded, Problems> {
+    // Who votes and who is waited for cannot be said of sites that could be read in part only.
+    let sites_are_whole = !findings.has_error_in(&[SITES, TOPOLOGY]);
     check_drafts(&drafts, &mut findings);
     let topology = build_topology(&drafts);
-    check_cluster(&topology, &drafts.policy, &mut findings);
+    if sites_are_whole {
+        check_cluster(&topology, &drafts.policy, &mut findings);
+    }
     let failed = findings.has_error();
     let problems = findings.into_problems();
     if failed {

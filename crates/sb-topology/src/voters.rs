@@ -51,7 +51,7 @@ impl Topology {
         let (voters, sites) = (self.voters().len(), self.failure_domains().len());
         if sites < SITES_FOR_ONE_VOTER_EACH {
             Err(NotAutomatic::FewSites { sites })
-        } else if voters % 2 == 0 {
+        } else if voters.is_multiple_of(2) {
             Err(NotAutomatic::EvenVoters { voters })
         } else {
             Ok(())

@@ -71,7 +71,7 @@ fn the_applications_own_files_load_with_warnings() {
         codes(&loaded.warnings),
         [
             (Severity::Warning, "database.host.local_name"),
-            (Severity::Warning, "key.placeholder"),
+            (Severity::Warning, "wireguard.key.placeholder"),
             (Severity::Warning, "voters.cannot_lose_one"),
             (Severity::Warning, "site.mode.missing"),
         ]
@@ -93,7 +93,10 @@ fn the_same_files_in_a_mesh_are_errors() {
 
     let errors: Vec<_> =
         codes(problems.as_slice()).into_iter().filter(|(s, _)| *s == Severity::Error).collect();
-    assert_eq!(errors, [(Severity::Error, "database.host.local_name"), (Severity::Error, "key.placeholder")]);
+    assert_eq!(
+        errors,
+        [(Severity::Error, "database.host.local_name"), (Severity::Error, "wireguard.key.placeholder")]
+    );
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::{Durability, Site, SiteRole, Topology};
 /// Fewest voters of which one can be lost.
 const VOTERS_TO_LOSE_ONE: usize = 3;
 
-/// Checks a topology, which may have come of documents with errors.
+/// Checks a topology, which may have come of documents with errors between their values.
 pub(crate) fn check_cluster(topology: &Topology, policy: &PolicyDraft, findings: &mut Findings) {
     if topology.sites().is_empty() {
         return;
@@ -49,7 +49,7 @@ fn check_voters(topology: &Topology, place: &Place, findings: &mut Findings) {
                 voters_are(&names)
             ))
             .hint("Add a witness (`\"postgres\": false`) at another site.");
-    } else if voters.len() % 2 == 0 {
+    } else if voters.len().is_multiple_of(2) {
         findings
             .warning(place, "voters.even", "the number of voters is even")
             .detail(format!(
@@ -74,36 +74,28 @@ fn check_synchronous(topology: &Topology, place: &Place, findings: &mut Findings
         return;
     }
     let n = usize::from(topology.policy().durability.n);
-    for site in topology.sites().iter().filter(|site| site.servers.iter().any(crate::Server::has_postgres)) {
+    let too_few = |site: &Site| {
         let others = topology.sync_servers().filter(|server| server.site != site.name).count();
-        if others >= n {
-            continue;
-        }
-        let detail =
-            format!("Durability `{durability}` with n = {n} needs as many; {others} at other sites may be.");
-        if site.role == SiteRole::Primary {
-            findings
-                .error(
-                    place,
-                    "durability.nobody",
-                    format!("primary site `{}` has nobody to wait for", site.name),
-                )
-                .detail(detail)
-                .hint("Set `\"replicationMode\": \"sync\"` for a replica site, or lower `durability.n`.");
-        } else if may_become_primary(site) {
-            findings
-                .warning(
-                    place,
-                    "durability.nobody_after_failover",
-                    format!("once `{}` is primary it has nobody to wait for", site.name),
-                )
-                .detail(detail)
-                .hint("Set `\"replicationMode\": \"sync\"` for another site too, the first primary's among them.");
+        let servers = if n == 1 { "server" } else { "servers" };
+        let rule =
+            format!("`{durability}` needs {n} {servers} with PostgreSQL at other sites that are `sync`");
+        (others < n).then(|| format!("Durability {rule}; there are {others}."))
+    };
+    let primary = topology.sites().iter().find(|site| site.role == SiteRole::Primary);
+    if let Some((site, detail)) = primary.and_then(|site| Some((site, too_few(site)?))) {
+        findings
+            .error(place, "durability.nobody", format!("primary site `{}` has too few to wait for", site.name))
+            .detail(detail)
+            .hint("Set `\"replicationMode\": \"sync\"` for another site, or choose a smaller `n` or durability `async`.");
+        return;
+    }
+    // In the synchronous modes the next primary is one that was waited for.
+    for site in topology.sites().iter().filter(|site| site.is_sync()) {
+        if let Some(detail) = too_few(site) {
+            let message = format!("once `{}` is primary it has too few to wait for", site.name);
+            findings.warning(place, "durability.nobody_after_failover", message).detail(detail).hint(
+                "Set `\"replicationMode\": \"sync\"` for another site too; the first primary's counts then.",
+            );
         }
     }
-}
-
-/// In the synchronous modes the next primary is one that was waited for.
-fn may_become_primary(site: &Site) -> bool {
-    site.is_sync()
 }

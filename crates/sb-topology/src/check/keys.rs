@@ -20,7 +20,7 @@ fn check_placeholder(drafts: &Drafts, key: &KeyDraft, findings: &mut Findings) {
         .report(
             drafts.severity_in_mesh(),
             &key.place,
-            "key.placeholder",
+            "wireguard.key.placeholder",
             format!("{} is not a WireGuard key", shown(text)),
         )
         .detail("A key is 32 bytes: 43 characters of base64 and a `=`. This one is ignored.")
@@ -34,7 +34,11 @@ fn check_used_once(drafts: &Drafts, findings: &mut Findings) {
         let Ok(value) = &key.value else { continue };
         if let Some(first) = seen.insert(value, &server.name) {
             findings
-                .error(&key.place, "key.twice", format!("`{first}` and `{}` have the same key", server.name))
+                .error(
+                    &key.place,
+                    "wireguard.key.twice",
+                    format!("`{first}` and `{}` have the same key", server.name),
+                )
                 .detail("WireGuard keeps one of two peers with the same key.")
                 .hint("Make a key on each server.");
         }
@@ -49,7 +53,11 @@ fn check_own_key(drafts: &Drafts, findings: &mut Findings) {
     let all_known = keys.iter().all(|key| key.is_some_and(Result::is_ok));
     if own.value.is_ok() && all_known && !keys.contains(&Some(&own.value)) {
         findings
-            .error(&own.place, "key.unknown", "`publicKey` of `network.json` is not that of any server")
+            .error(
+                &own.place,
+                "wireguard.key.unknown",
+                "`publicKey` of `network.json` is not that of any server",
+            )
             .detail("Every server of `sites.json` has another `publicKey`.")
             .hint("Copy the key that this server made into its entry of `servers`, or the other way round.");
     }

@@ -46,7 +46,7 @@ fn check_roles(sites: &[SiteDraft], findings: &mut Findings) {
         findings
             .error(&document, "site.none_enabled", "no site is enabled")
             .hint("Set `\"enabled\": true` for the sites that take part.");
-    } else if first.is_none() {
+    } else if first.is_none() && !enabled(sites).any(|site| findings.concern(&site.place, "role")) {
         findings
             .error(&document, "site.primary.none", "no enabled site is the primary")
             .hint("Set `\"role\": \"primary\"` for the site where the cluster is first started.");
@@ -88,7 +88,7 @@ fn check_mode(site: &SiteDraft, findings: &mut Findings) {
                 .warning(&mode.place, "site.mode.logical", "logical replication is not built yet")
                 .detail(format!("Site `{}` is treated as `async`.", site.name));
         }
-        None if site.role == SiteRole::Primary => {
+        None if site.role == SiteRole::Primary && !findings.concern(&site.place, "replicationMode") => {
             findings
                 .warning(
                     &site.place,

@@ -30,8 +30,8 @@ pub(crate) fn read_database(root: &Node<'_>, findings: &mut Findings) -> Databas
     if let Some(username) = name("username", findings) {
         settings.username = username.value;
     }
-    let port = object.optional("port").and_then(|node| node.integer(1..=u16::MAX, findings));
-    settings.port = port.unwrap_or(PostgresPlacement::PORT_DEFAULT);
+    settings.port = PostgresPlacement::PORT_DEFAULT;
+    object.set_integer("port", &mut settings.port, 1..=u16::MAX, findings);
     if let Some(text) = object.optional("password").and_then(|node| node.text(findings)) {
         settings.password = Password::new(text.value.to_owned());
     }

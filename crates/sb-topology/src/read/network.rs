@@ -22,25 +22,15 @@ pub(crate) fn read_network(root: &Node<'_>, findings: &mut Findings) -> NetworkD
     if let Some(node) = object.optional("privateKey") {
         check_private_key(&node, findings);
     }
-    if let Some(port) = object.optional("listenPort").and_then(|node| node.integer(1..=u16::MAX, findings)) {
-        settings.listen_port = port;
-    }
+    object.set_integer("listenPort", &mut settings.listen_port, 1..=u16::MAX, findings);
     settings.endpoint = object.optional("endpoint").and_then(|node| node.parsed(findings)).map(|e| e.value);
     if let Some(interface) = object.optional("interface").and_then(|node| read_interface(&node, findings)) {
         settings.interface = interface;
     }
     let mtu = NetworkSettings::MTU_MIN..=NetworkSettings::MTU_MAX;
-    if let Some(bytes) = object.optional("mtu").and_then(|node| node.integer(mtu, findings)) {
-        settings.mtu = bytes;
-    }
-    if let Some(seconds) =
-        object.optional("keepaliveSeconds").and_then(|node| node.integer(0..=u16::MAX, findings))
-    {
-        settings.keepalive_seconds = seconds;
-    }
-    if let Some(mode) = object.optional("mode").and_then(|node| node.word(&MODES, findings)) {
-        settings.mode = mode;
-    }
+    object.set_integer("mtu", &mut settings.mtu, mtu, findings);
+    object.set_integer("keepaliveSeconds", &mut settings.keepalive_seconds, 0..=u16::MAX, findings);
+    object.set_word("mode", &mut settings.mode, &MODES, findings);
     object.finish(findings);
     NetworkDraft { public_key, settings }
 }

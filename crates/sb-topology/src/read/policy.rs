@@ -1,4 +1,4 @@
-use crate::findings::{Findings, Place, Placed};
+use crate::findings::{Findings, Place};
 use crate::json::{Node, Object};
 use crate::policy::{
     BackupPolicy, DurabilityPolicy, FailoverPolicy, FailoverProfile, FailoverTimings, Failsafe,
@@ -35,6 +35,8 @@ const PROFILES: [(&str, FailoverProfile); 3] = [
 const DURABILITIES: [(&str, Durability); 3] =
     [("async", Durability::Async), ("sync", Durability::Sync), ("strict", Durability::Strict)];
 
+const FAILSAFES: [(&str, Failsafe); 2] = [("off", Failsafe::Off), ("on", Failsafe::On)];
+
 /// Reads `policy.json`.
 pub(crate) fn read_policy(root: &Node<'_>, findings: &mut Findings) -> PolicyDraft {
     let mut draft = PolicyDraft::default();
@@ -62,23 +64,11 @@ pub(crate) fn read_policy(root: &Node<'_>, findings: &mut Findings) -> PolicyDra
 fn read_failover(node: &Node<'_>, findings: &mut Findings) -> FailoverPolicy {
     let mut policy = FailoverPolicy::default();
     let Some(mut object) = node.object(findings) else { return policy };
-    let profile = object.optional("profile").and_then(|node| node.word(&PROFILES, findings));
-    policy.profile = profile.unwrap_or_default();
+    object.set_word("profile", &mut policy.profile, &PROFILES, findings);
     policy.timings = read_timings(policy.profile, &mut object, findings);
-    if let Some(bytes) =
-        object.optional("lagBoundBytes").and_then(|node| node.integer(0..=LAG_BOUND_BYTES_MAX, findings))
-    {
-        policy.lag_bound_bytes = bytes;
-    }
-    if let Some(ms) =
-        object.optional("restartBudgetMs").and_then(|node| node.integer(0..=TIME_MS_MAX, findings))
-    {
-        policy.restart_budget_ms = ms;
-    }
-    let switch = [("off", Failsafe::Off), ("on", Failsafe::On)];
-    if let Some(failsafe) = object.optional("failsafe").and_then(|node| node.word(&switch, findings)) {
-        policy.failsafe = failsafe;
-    }
+    object.set_integer("lagBoundBytes", &mut policy.lag_bound_bytes, 0..=LAG_BOUND_BYTES_MAX, findings);
+    object.set_integer("restartBudgetMs", &mut policy.restart_budget_ms, 0..=TIME_MS_MAX, findings);
+    object.set_word("failsafe", &mut policy.failsafe, &FAILSAFES, findings);
     object.finish(findings);
     policy
 }
@@ -89,60 +79,50 @@ fn read_timings(
     object: &mut Object<'_>,
     findings: &mut Findings,
 ) -> FailoverTimings {
-    let mut timings = match profile {
+    let base = match profile {
         FailoverProfile::Default | FailoverProfile::Custom => FailoverTimings::DEFAULT,
         FailoverProfile::Fast => FailoverTimings::FAST,
     };
-    let mut overridden: Vec<Placed<&'static str>> = Vec::new();
-    let mut take = |key: &'static str, least: u64, value: &mut u64, findings: &mut Findings| {
-        let Some(node) = object.optional(key) else { return };
-        let Some(given) = node.integer(least..=TIMING_MS_MAX, findings) else { return };
-        if given != *value {
-            overridden.push(Placed { value: key, place: node.place });
-        }
-        *value = given;
-    };
-    take("heartbeatMs", 1, &mut timings.heartbeat_ms, findings);
-    take("electionMinMs", 1, &mut timings.election_min_ms, findings);
-    take("electionMaxMs", 1, &mut timings.election_max_ms, findings);
-    take("renewMs", 1, &mut timings.renew_ms, findings);
-    take("leaseTtlMs", 1, &mut timings.lease_ttl_ms, findings);
-    take("fenceLeadMs", 1, &mut timings.fence_lead_ms, findings);
-    take("marginMs", 0, &mut timings.margin_ms, findings);
-    if let Some(node) = object.optional("driftPpm") {
-        if let Some(ppm) = node.integer(DRIFT_PPM, findings) {
-            if ppm != timings.drift_ppm {
-                overridden.push(Placed { value: "driftPpm", place: node.place });
-            }
-            timings.drift_ppm = ppm;
-        }
+    let mut given = base;
+    let time_ms = 1..=TIMING_MS_MAX;
+    object.set_integer("heartbeatMs", &mut given.heartbeat_ms, time_ms.clone(), findings);
+    object.set_integer("electionMinMs", &mut given.election_min_ms, time_ms.clone(), findings);
+    object.set_integer("electionMaxMs", &mut given.election_max_ms, time_ms.clone(), findings);
+    object.set_integer("renewMs", &mut given.renew_ms, time_ms.clone(), findings);
+    object.set_integer("leaseTtlMs", &mut given.lease_ttl_ms, time_ms.clone(), findings);
+    object.set_integer("fenceLeadMs", &mut given.fence_lead_ms, time_ms, findings);
+    object.set_integer("marginMs", &mut given.margin_ms, 0..=TIMING_MS_MAX, findings);
+    object.set_integer("driftPpm", &mut given.drift_ppm, DRIFT_PPM, findings);
+    if profile == FailoverProfile::Custom {
+        return given;
     }
-    if profile != FailoverProfile::Custom {
-        for Placed { value: key, place } in overridden {
+    for (key, differs) in [
+        ("heartbeatMs", given.heartbeat_ms != base.heartbeat_ms),
+        ("electionMinMs", given.election_min_ms != base.election_min_ms),
+        ("electionMaxMs", given.election_max_ms != base.election_max_ms),
+        ("renewMs", given.renew_ms != base.renew_ms),
+        ("leaseTtlMs", given.lease_ttl_ms != base.lease_ttl_ms),
+        ("fenceLeadMs", given.fence_lead_ms != base.fence_lead_ms),
+        ("marginMs", given.margin_ms != base.margin_ms),
+        ("driftPpm", given.drift_ppm != base.drift_ppm),
+    ] {
+        if differs {
+            let message = format!("`{key}` differs from the profile's value");
             findings
-                .error(
-                    &place,
-                    "policy.failover.not_custom",
-                    format!("`{key}` differs from the profile's value"),
-                )
+                .error(object.place_of(key), "policy.failover.not_custom", message)
                 .hint("Set `\"profile\": \"custom\"` to choose timings, or leave this key out.");
         }
     }
-    timings
+    base
 }
 
 fn read_durability(node: &Node<'_>, findings: &mut Findings) -> DurabilityPolicy {
     let mut policy = DurabilityPolicy::default();
     let Some(mut object) = node.object(findings) else { return policy };
+    let fallback_ms = FALLBACK_AFTER_MS_MIN..=TIME_MS_MAX;
     policy.mode = object.optional("mode").and_then(|node| node.word(&DURABILITIES, findings));
-    let n = 1..=DurabilityPolicy::N_MAX;
-    if let Some(n) = object.optional("n").and_then(|node| node.integer(n, findings)) {
-        policy.n = n;
-    }
-    let fallback = FALLBACK_AFTER_MS_MIN..=TIME_MS_MAX;
-    if let Some(ms) = object.optional("fallbackAfterMs").and_then(|node| node.integer(fallback, findings)) {
-        policy.fallback_after_ms = ms;
-    }
+    object.set_integer("n", &mut policy.n, 1..=DurabilityPolicy::N_MAX, findings);
+    object.set_integer("fallbackAfterMs", &mut policy.fallback_after_ms, fallback_ms, findings);
     object.finish(findings);
     policy
 }
@@ -153,16 +133,9 @@ fn read_backup(node: &Node<'_>, findings: &mut Findings) -> BackupPolicy {
     if let Some(time) = object.optional("schedule").and_then(|node| node.parsed(findings)) {
         policy.schedule = time.value;
     }
-    let mut count = |key, least: u16, value: &mut u16| {
-        if let Some(given) =
-            object.optional(key).and_then(|node| node.integer(least..=BackupPolicy::COUNT_MAX, findings))
-        {
-            *value = given;
-        }
-    };
-    count("retentionDays", 1, &mut policy.retention_days);
-    count("weekly", 0, &mut policy.weekly);
-    count("monthly", 0, &mut policy.monthly);
+    object.set_integer("retentionDays", &mut policy.retention_days, 1..=BackupPolicy::COUNT_MAX, findings);
+    object.set_integer("weekly", &mut policy.weekly, 0..=BackupPolicy::COUNT_MAX, findings);
+    object.set_integer("monthly", &mut policy.monthly, 0..=BackupPolicy::COUNT_MAX, findings);
     object.finish(findings);
     policy
 }

@@ -45,6 +45,8 @@ const MODES: [(&str, ReplicationMode); 3] = [
 
 const ROLES: [(&str, SiteRole); 2] = [("primary", SiteRole::Primary), ("replica", SiteRole::Replica)];
 
+const NAME_RULE: &str = "Lower-case letters, digits and inner hyphens, at most 63 bytes.";
+
 /// Reads `sites.json`. Entries whose name cannot be used are reported and left out.
 pub(crate) fn read_sites(root: &Node<'_>, findings: &mut Findings) -> Option<Vec<SiteDraft>> {
     let members = root.object(findings)?.into_members();
@@ -52,19 +54,18 @@ pub(crate) fn read_sites(root: &Node<'_>, findings: &mut Findings) -> Option<Vec
 }
 
 fn read_site(key: &str, node: &Node<'_>, findings: &mut Findings) -> Option<SiteDraft> {
-    let name = SiteName::new(key);
-    if name.is_err() {
-        let error = findings
-            .error(&node.place, "site.name", format!("{} cannot name a site", shown(key)))
-            .detail("Lower-case letters, digits and inner hyphens, at most 63 bytes.");
-        if let Some(meant) = usable_name(key) {
-            error.hint(format!("Use `{meant}`."));
-        }
+    if !node.is_object() {
+        findings
+            .error(&node.place, "site.form", format!("{} is not a site", shown(key)))
+            .hint("Nothing but sites stands at the top level of `sites.json`, each of them an object.");
+        return None;
     }
+    let name = site_name(key, &node.place, findings);
     let mut object = node.object(findings)?;
     let ip = object.optional("ip").and_then(|node| node.parsed(findings));
     let mesh_address = object.optional("wireguardIp").and_then(|node| node.parsed(findings));
-    let enabled = object.optional("enabled").and_then(|node| node.flag(findings)).unwrap_or(false);
+    // A site whose flag cannot be read is checked like one that takes part.
+    let enabled = object.optional("enabled").is_some_and(|node| node.flag(findings).unwrap_or(true));
     let mode = object.optional("replicationMode").and_then(|node| {
         node.word(&MODES, findings).map(|value| Placed { value, place: node.place.clone() })
     });
@@ -74,7 +75,7 @@ fn read_site(key: &str, node: &Node<'_>, findings: &mut Findings) -> Option<Site
     let priority = object.optional("priority").and_then(|node| node.integer(0..=u16::MAX, findings));
     let listed = object.optional("servers").map(|node| read_servers(&node, findings));
     object.finish(findings);
-    let name = name.ok()?;
+    let name = name?;
     let label = if label.is_empty() { name.to_string() } else { label.to_owned() };
     let lists_servers = listed.is_some();
     let servers = listed.unwrap_or_else(|| {
@@ -96,6 +97,19 @@ fn read_site(key: &str, node: &Node<'_>, findings: &mut Findings) -> Option<Site
         lists_servers,
         servers,
     })
+}
+
+fn site_name(key: &str, place: &Place, findings: &mut Findings) -> Option<SiteName> {
+    let name = SiteName::new(key);
+    if name.is_err() {
+        let error = findings
+            .error(place, "site.name", format!("{} cannot name a site", shown(key)))
+            .detail(NAME_RULE);
+        if let Some(meant) = usable_name(key) {
+            error.hint(format!("Use `{meant}`."));
+        }
+    }
+    name.ok()
 }
 
 /// A name like `key` that can be used, if there is one.
@@ -165,7 +179,7 @@ fn read_server_name(object: &mut Object<'_>, findings: &mut Findings) -> Option<
     if name.is_err() {
         let error = findings
             .error(&text.place, "server.name", format!("{} cannot name a server", shown(text.value)))
-            .detail("Lower-case letters, digits and inner hyphens, at most 63 bytes.");
+            .detail(NAME_RULE);
         if let Some(meant) = usable_name(text.value) {
             error.hint(format!("Use `{meant}`."));
         }
