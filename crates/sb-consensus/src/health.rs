@@ -81,23 +81,6 @@ pub struct StoreHealth {
 }
 
 impl StoreHealth {
-    /// A store that has not begun.
-    #[must_use]
-    pub(crate) fn outsider() -> Self {
-        Self {
-            role: Role::Outsider,
-            leader: None,
-            raft_term: 0,
-            commit_index: 0,
-            applied_index: 0,
-            quorum_contact_age_ms: None,
-            membership: Membership::default(),
-            progress: BTreeMap::new(),
-            disk: DiskHealth::Ok,
-            failure: None,
-        }
-    }
-
     /// Whether this member orders the requests.
     #[must_use]
     pub fn is_leader(&self) -> bool {

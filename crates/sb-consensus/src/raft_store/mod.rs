@@ -1,11 +1,28 @@
 //! The embedded Raft backend: one directory, one thread, two connections to each peer.
 
+mod backend;
 mod config;
+mod disk;
+mod driver;
+mod inbox;
 
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::time::{Duration, Instant};
 
-use crate::{Connector, OpenError, StateMachine, Store};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use crate::limits::{CLUSTER_BYTES_MAX, INBOX_MAX};
+use crate::replica::{Disk, DiskContent, Replica, ReplicaSettings};
+use crate::transport::{AddressBook, Peers};
+use crate::{Connector, Member, OpenError, StateMachine, Store};
+
+use self::backend::RaftBackend;
+use self::disk::{Directory, FileDisk, Identity};
+use self::driver::{Driver, Outlets, into_store_health};
 
 pub use config::{ConfigError, FatalDiskError, OnFatalDisk, RaftConfig, Timings};
 
@@ -16,17 +33,23 @@ pub struct RaftStore<S> {
 
 impl<S: StateMachine> RaftStore<S> {
     /// Starts a new group whose only voter is this server. Done once in the life of a group, on one server,
-    /// explicitly.
+    /// explicitly. After a crash half-way it can be done again.
     ///
     /// # Errors
     ///
     /// [`OpenError::AlreadyBootstrapped`] when the directory holds a log.
     pub fn bootstrap(
-        _config: RaftConfig,
-        _machine: S,
-        _connector: Arc<dyn Connector>,
+        config: RaftConfig,
+        machine: S,
+        connector: Arc<dyn Connector>,
     ) -> Result<Store<S>, OpenError> {
-        todo!()
+        let (directory, identity) = enter(&config)?;
+        if FileDisk::has_log(&directory) {
+            return Err(OpenError::AlreadyBootstrapped { dir: directory.path().to_path_buf() });
+        }
+        let content = Replica::<S, FileDisk>::bootstrap(&own_member(&config, &identity), &machine);
+        let disk = FileDisk::create(directory, &content)?;
+        start(config, &identity, machine, disk, &content, connector)
     }
 
     /// Opens an existing directory, or begins an empty one.
@@ -38,10 +61,89 @@ impl<S: StateMachine> RaftStore<S> {
     ///
     /// [`OpenError::Corrupt`] when what is on disk cannot be trusted.
     pub fn open(
-        _config: RaftConfig,
-        _machine: S,
-        _connector: Arc<dyn Connector>,
+        config: RaftConfig,
+        machine: S,
+        connector: Arc<dyn Connector>,
     ) -> Result<Store<S>, OpenError> {
-        todo!()
+        let (directory, identity) = enter(&config)?;
+        let (disk, content) = if FileDisk::has_log(&directory) {
+            FileDisk::open(directory)?
+        } else if directory.snapshot().exists() {
+            let reason = "it is missing beside a snapshot".to_owned();
+            return Err(OpenError::Corrupt { path: directory.log(), reason });
+        } else {
+            let content = DiskContent::default();
+            (FileDisk::create(directory, &content)?, content)
+        };
+        start(config, &identity, machine, disk, &content, connector)
+    }
+}
+
+/// Checks the configuration, locks the directory and finds out who lives there.
+fn enter(config: &RaftConfig) -> Result<(Directory, Identity), OpenError> {
+    config.timings.validate()?;
+    if !(1..=CLUSTER_BYTES_MAX).contains(&config.cluster.len()) {
+        return Err(ConfigError::Cluster { bytes: config.cluster.len() }.into());
+    }
+    let anybody = crate::MemberId::random();
+    Member { id: anybody, name: config.name.clone(), address: config.address.clone() }.validate()?;
+    let directory = Directory::open(&config.dir)?;
+    let identity = directory.identify(&config.cluster, &config.name)?;
+    Ok((directory, identity))
+}
+
+fn own_member(config: &RaftConfig, identity: &Identity) -> Member {
+    Member { id: identity.id, name: config.name.clone(), address: config.address.clone() }
+}
+
+fn start<S: StateMachine, D: Disk>(
+    config: RaftConfig,
+    identity: &Identity,
+    machine: S,
+    disk: D,
+    content: &DiskContent,
+    connector: Arc<dyn Connector>,
+) -> Result<Store<S>, OpenError> {
+    let member = own_member(&config, identity);
+    let settings = settings(&config, member.clone(), identity.start);
+    let replica = Replica::open(settings, machine, disk, content, rand::random)?;
+    let (inbox, inputs) = sync_channel(INBOX_MAX);
+    let (applied_in, applied) = watch::channel(replica.view());
+    let (health_in, health) = watch::channel(into_store_health(replica.health(), u64::from(config.timings.tick_ms)));
+    let book = Arc::new(AddressBook::default());
+    let patience = Duration::from_millis(u64::from(config.timings.election_max_ms));
+    let cluster = config.cluster.clone();
+    let runtime = Handle::current();
+    let mut network =
+        Peers::new(runtime, connector, cluster.clone(), member.clone(), Arc::clone(&book), patience);
+    network.keep(replica.membership());
+    let driver = Driver {
+        replica,
+        network,
+        inbox: inputs,
+        outlets: Outlets { applied: applied_in, health: health_in },
+        timings: config.timings,
+        on_fatal_disk: config.on_fatal_disk,
+        proposals: BTreeMap::new(),
+        reads: BTreeMap::new(),
+        health_at: Instant::now(),
+        stopping: None,
+    };
+    let thread = std::thread::Builder::new().name("sb-raft".into());
+    let spawned = thread.spawn(move || driver.run());
+    spawned.map_err(|source| OpenError::Io { what: "start the Raft thread for", path: config.dir, source })?;
+    Ok(Store::new(RaftBackend { cluster, member, inbox, applied, health, book }))
+}
+
+fn settings(config: &RaftConfig, member: Member, start: u64) -> ReplicaSettings {
+    let timings = config.timings;
+    ReplicaSettings {
+        member,
+        start,
+        heartbeat_ticks: timings.ticks(timings.heartbeat_ms),
+        election_min_ticks: timings.ticks(timings.election_min_ms),
+        election_max_ticks: timings.ticks(timings.election_max_ms),
+        snapshot_every_entries: config.snapshot_every_entries.max(1),
+        log_tail_entries: config.log_tail_entries,
     }
 }

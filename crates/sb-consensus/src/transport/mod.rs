@@ -3,12 +3,20 @@
 //! A connection carries frames in one direction, from the member that dialled. The first is a hello that names
 //! group, member and advertised address, so that a server that has just joined knows how to answer.
 
+mod frame;
+mod inbound;
+mod peers;
+mod queue;
+
 use std::io;
 
 use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::Member;
+
+pub(crate) use self::inbound::{Receiver, serve};
+pub(crate) use self::peers::{AddressBook, Peers};
 
 /// Bytes in both directions.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}

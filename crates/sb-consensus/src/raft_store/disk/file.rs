@@ -1,0 +1,128 @@
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use crate::OpenError;
+use crate::replica::{Disk, DiskContent, DiskError, Record, Snapshot};
+
+use super::frame;
+use super::identity::{Directory, failed, replace_file};
+
+/// Log and snapshot in a directory.
+///
+/// The log is one file that only grows, a record a batch, synced before it counts. A snapshot replaces the snapshot
+/// file, then the log: a crash in between leaves a newer snapshot beside an older log, which is understood.
+pub(crate) struct FileDisk {
+    directory: Directory,
+    log: File,
+    end: u64,
+}
+
+impl FileDisk {
+    /// Whether a log has ever been begun here.
+    pub(crate) fn has_log(directory: &Directory) -> bool {
+        directory.log().exists()
+    }
+
+    /// Begins with this content. To be called where there is no log.
+    pub(crate) fn create(directory: Directory, content: &DiskContent) -> Result<Self, OpenError> {
+        if let Some(snapshot) = &content.snapshot {
+            write(&directory.snapshot(), snapshot)?;
+        }
+        let (log, bytes) = write(&directory.log(), &content.log())?;
+        Ok(Self { directory, log, end: bytes })
+    }
+
+    /// Reads what is there and cuts a torn tail off.
+    pub(crate) fn open(directory: Directory) -> Result<(Self, DiskContent), OpenError> {
+        let path = directory.log();
+        let corrupt = |reason: String| OpenError::Corrupt { path: path.clone(), reason };
+        let bytes = fs::read(&path).map_err(failed("read", &path))?;
+        let scan = frame::scan::<Record>(&bytes).map_err(|damage| corrupt(damage.to_string()))?;
+        if scan.records.first().is_none_or(|record| record.base.is_none()) {
+            return Err(corrupt("it has no beginning".into()));
+        }
+        let snapshot = read_snapshot(&directory)?;
+        let content = DiskContent::assemble(snapshot, scan.records).map_err(corrupt)?;
+        let log = File::options().read(true).write(true).open(&path).map_err(failed("open", &path))?;
+        let end = scan.end as u64;
+        if scan.end < bytes.len() {
+            let torn_bytes = bytes.len() - scan.end;
+            tracing::warn!(torn_bytes, "cut off the record that was being written when the server died");
+            log.set_len(end).and_then(|()| log.sync_all()).map_err(failed("cut", &path))?;
+        }
+        Ok((Self { directory, log, end }, content))
+    }
+
+    fn write_log(&self, bytes: &[u8]) -> Result<(), DiskError> {
+        let path = self.directory.log();
+        match self.log.write_all_at(bytes, self.end) {
+            Ok(()) => {}
+            Err(error) if is_full(&error) => {
+                self.log.set_len(self.end).map_err(fatal("cut", &path))?;
+                return Err(DiskError::Full);
+            }
+            Err(error) => return Err(fatal("write", &path)(error)),
+        }
+        self.log.sync_data().map_err(fatal("sync", &path))
+    }
+}
+
+impl Disk for FileDisk {
+    fn append(&mut self, record: &Record) -> Result<(), DiskError> {
+        let bytes = encode(&self.directory.log(), record)?;
+        self.write_log(&bytes)?;
+        self.end += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn replace(&mut self, snapshot: &Snapshot, log: &Record) -> Result<(), DiskError> {
+        let (snapshot_path, log_path) = (self.directory.snapshot(), self.directory.log());
+        let bytes = encode(&snapshot_path, snapshot)?;
+        replace_file(&snapshot_path, &bytes).map_err(full_or_fatal(&snapshot_path))?;
+        let bytes = encode(&log_path, log)?;
+        self.log = replace_file(&log_path, &bytes).map_err(full_or_fatal(&log_path))?;
+        self.end = bytes.len() as u64;
+        Ok(())
+    }
+}
+
+fn read_snapshot(directory: &Directory) -> Result<Option<Snapshot>, OpenError> {
+    let path = directory.snapshot();
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed("read", &path)(error)),
+    };
+    let scan = frame::scan::<Snapshot>(&bytes);
+    let sound = scan.ok().filter(|scan| scan.end == bytes.len() && scan.records.len() == 1);
+    let snapshot = sound.and_then(|scan| scan.records.into_iter().next()).filter(Snapshot::is_sound);
+    let reason = "it is not one whole snapshot".to_owned();
+    snapshot.map(Some).ok_or(OpenError::Corrupt { path, reason })
+}
+
+fn write(path: &Path, record: &impl serde::Serialize) -> Result<(File, u64), OpenError> {
+    let too_large = || io::Error::from(ErrorKind::FileTooLarge);
+    let bytes = frame::encode(record).ok_or_else(too_large).map_err(failed("write", path))?;
+    let file = replace_file(path, &bytes).map_err(failed("write", path))?;
+    Ok((file, bytes.len() as u64))
+}
+
+fn encode(path: &Path, record: &impl serde::Serialize) -> Result<Vec<u8>, DiskError> {
+    let too_large = || fatal("encode a record for", path)(ErrorKind::FileTooLarge.into());
+    frame::encode(record).ok_or_else(too_large)
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}
+
+fn fatal(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DiskError {
+    let path = path.to_path_buf();
+    move |source| DiskError::Failed { what, path, source }
+}
+
+fn full_or_fatal(path: &Path) -> impl FnOnce(io::Error) -> DiskError {
+    move |error| if is_full(&error) { DiskError::Full } else { fatal("replace", path)(error) }
+}

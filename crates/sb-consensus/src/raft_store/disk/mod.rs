@@ -1,0 +1,8 @@
+//! The directory of a member: `identity.json`, `snapshot`, `log`, and a lock.
+
+mod file;
+mod frame;
+mod identity;
+
+pub(crate) use file::FileDisk;
+pub(crate) use identity::{Directory, Identity};
