@@ -147,7 +147,8 @@ pub enum Command {
         sync: SyncStandbys,
     },
     /// Make the data directory a copy that can follow `source`: rewind, else clone (R8). Leaves PostgreSQL
-    /// stopped.
+    /// stopped. Ends with `At`: where the primary's log ended when the copy was begun. The server is no candidate
+    /// before its own log contains that.
     Repair {
         /// Names its end.
         op: OpId,
@@ -172,6 +173,32 @@ pub enum Command {
 }
 
 impl Command {
+    /// What kind of command it is, for the journal.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Command::Propose { .. } => "Propose",
+            Command::ArmGuard { .. } => "ArmGuard",
+            Command::Disarm { .. } => "Disarm",
+            Command::Fence { .. } => "Fence",
+            Command::StartPrimary { .. } => "StartPrimary",
+            Command::StartStandby { .. } => "StartStandby",
+            Command::StopPostgres { .. } => "StopPostgres",
+            Command::Follow { .. } => "Follow",
+            Command::StorePromise { .. } => "StorePromise",
+            Command::Persist { .. } => "Persist",
+            Command::Freeze { .. } => "Freeze",
+            Command::Fetch { .. } => "Fetch",
+            Command::Promote { .. } => "Promote",
+            Command::OpenClients { .. } => "OpenClients",
+            Command::SetSyncStandbys { .. } => "SetSyncStandbys",
+            Command::Repair { .. } => "Repair",
+            Command::InitDb { .. } => "InitDb",
+            Command::Cancel { .. } => "Cancel",
+            Command::Journal(_) => "Journal",
+        }
+    }
+
     /// The operation whose end is to be reported, if the command is one.
     #[must_use]
     pub const fn op(&self) -> Option<OpId> {

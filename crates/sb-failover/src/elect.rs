@@ -1,26 +1,98 @@
+use std::cmp::Reverse;
+
+use sb_pgtypes::Position;
 use sb_topology::ServerName;
 
-use crate::ClusterRecord;
+use crate::record::{Proof, Report};
+use crate::{ClusterRecord, Rejection};
 
 /// One candidate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ranked {
     /// Which server.
     pub server: ServerName,
-    /// From whom it must fetch before it may take over; [`None`] when it has everything.
-    pub fetch_from: Option<ServerName>,
+    /// Why it may take over, once it has what it lacks.
+    pub proof: Proof,
+    /// From whom it must fetch up to where before it takes over; [`None`] when it has everything.
+    pub fetch: Option<(ServerName, Position)>,
 }
 
 /// What the reports say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Election {
-    /// These may take over, the preferred one first.
+    /// These may take over, the preferred one first. Never empty.
     Decided(Vec<Ranked>),
+    /// Nobody may, and what the best placed one lacks; [`None`] when nobody has reported.
+    Blocked(Option<Rejection>),
 }
 
-/// Who shall take over, from the record alone.
+/// Who shall take over, from the record and the reports in it alone.
+///
+/// Every candidate has, or can fetch, everything that was reported. Among those: the former holder's site,
+/// then the site's priority, then the most log, then the name.
 #[must_use]
 pub fn elect(record: &ClusterRecord) -> Election {
-    let _ = record;
-    Election::Decided(Vec::new())
+    let Some(lease) = &record.lease else {
+        return Election::Blocked(None);
+    };
+    let Some((best_server, best)) = most_log(record) else {
+        return Election::Blocked(None);
+    };
+    let former_site = record.members.get(&lease.holder).map(|m| &m.site);
+    let mut ranked = Vec::new();
+    let mut refusal = None;
+    for (server, report) in record.valid_reports() {
+        let Some(member) = record.members.get(server).filter(|m| m.promotable) else {
+            continue;
+        };
+        let complete = report.position.contains(&record.recorded_part(&best.position));
+        let position = if complete { &report.position } else { &best.position };
+        match proof_for(record, server, position) {
+            Ok(proof) => {
+                let fetch = (!complete).then(|| (best_server.clone(), best.position.clone()));
+                let elsewhere = former_site != Some(&member.site);
+                let log = Reverse(record.recorded_part(&report.position).flushed);
+                let key = (elsewhere, member.priority, log, server.clone());
+                ranked.push((key, Ranked { server: server.clone(), proof, fetch }));
+            }
+            Err(rejection) => refusal = refusal.or(Some(rejection)),
+        }
+    }
+    ranked.sort_by(|(a, _), (b, _)| a.cmp(b));
+    if ranked.is_empty() {
+        Election::Blocked(refusal)
+    } else {
+        Election::Decided(ranked.into_iter().map(|(_, r)| r).collect())
+    }
+}
+
+/// Whether every server that could take over has reported, apart from the one that held the lease.
+#[must_use]
+pub fn everybody_reported(record: &ClusterRecord) -> bool {
+    let Some(lease) = &record.lease else {
+        return false;
+    };
+    let reported = |s: &ServerName| record.valid_reports().any(|(r, _)| r == s);
+    record.members.iter().filter(|(s, m)| m.promotable && **s != lease.holder).all(|(s, _)| reported(s))
+}
+
+/// The proof that holds, the strongest first.
+///
+/// # Errors
+/// What the proof that the durability asks for lacks.
+pub fn proof_for(record: &ClusterRecord, by: &ServerName, position: &Position) -> Result<Proof, Rejection> {
+    if record.prove(by, position, Proof::EndOfWal, None).is_ok() {
+        return Ok(Proof::EndOfWal);
+    }
+    let proof = if record.sync.durability.is_synchronous() { Proof::Quorum } else { Proof::LagBound };
+    record.prove(by, position, proof, None).map(|()| proof)
+}
+
+/// The report with the most log; parts of one line are ordered by their end. Of equals one whose line is on
+/// record, since everybody can fetch from it.
+fn most_log(record: &ClusterRecord) -> Option<(&ServerName, &Report)> {
+    record.valid_reports().max_by_key(|(server, report)| {
+        let part = record.recorded_part(&report.position);
+        (part.flushed, part.lineage == report.position.lineage, Reverse(*server))
+    })
 }

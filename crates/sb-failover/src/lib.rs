@@ -16,6 +16,8 @@ mod event;
 mod ids;
 mod journal;
 mod machine;
+#[doc(hidden)]
+pub mod mutant;
 mod phase;
 pub mod record;
 mod table;

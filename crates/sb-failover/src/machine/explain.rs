@@ -1,6 +1,9 @@
 use serde::{Deserialize, Serialize};
 
-use super::State;
+use crate::timings::ms;
+use crate::{BootTime, Election, Role, elect};
+
+use super::{Machine, ParkReason, State};
 
 /// One condition that the machine waits for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,4 +27,142 @@ pub struct Explanation {
     pub gates: Vec<Gate>,
     /// What happens next by itself, or the command that a person has to give.
     pub next: String,
+}
+
+fn gate(name: &str, observed: impl ToString, limit: impl ToString, ok: bool) -> Gate {
+    Gate { name: name.into(), observed: observed.to_string(), limit: limit.to_string(), ok }
+}
+
+impl Machine {
+    /// Why the machine is where it is, and what it waits for.
+    #[must_use]
+    pub fn explain(&self, now: BootTime) -> Explanation {
+        let mut gates = Vec::new();
+        self.explain_lease(now, &mut gates);
+        self.explain_election(now, &mut gates);
+        self.explain_opening(&mut gates);
+        Explanation { state: self.state, gates, next: self.explain_next() }
+    }
+
+    fn explain_lease(&self, now: BootTime, gates: &mut Vec<Gate>) {
+        let Some(record) = &self.record else {
+            gates.push(gate("record", "not known yet", "read from the store", false));
+            return;
+        };
+        let Some(lease) = &record.lease else {
+            gates.push(gate("cluster", "not initialized", "initialized by its founder", false));
+            return;
+        };
+        let holder = format!("`{}` (term {}, renewal {})", lease.holder, lease.term, lease.seq);
+        let held = lease.released.is_none();
+        gates.push(gate("lease", if held { holder } else { format!("{holder}, given back") }, "held", held));
+        if let Some(until) = self.keeper.valid_until() {
+            let left = until.since(now).as_millis();
+            let lead = u128::from(self.timings().fence_lead_ms);
+            gates.push(gate("lease left", format!("{left} ms"), format!("more than {lead} ms"), left > lead));
+        }
+        if let Some(pause) = &record.pause {
+            gates.push(gate("pause", format!("for {} ms by {}", pause.for_ms, pause.by), "none", false));
+        }
+        if record.sync.degraded {
+            gates.push(gate(
+                "synchronous set",
+                "fallen back",
+                format!("{} standbys", record.sync.number),
+                false,
+            ));
+        }
+    }
+
+    fn explain_election(&self, now: BootTime, gates: &mut Vec<Gate>) {
+        if !matches!(self.state, State::Frozen | State::Fetching | State::Claiming) {
+            return;
+        }
+        let Some(record) = &self.record else {
+            return;
+        };
+        if let Some(at) = self.watch.over_at(self.timings()) {
+            let left = at.since(now).as_millis();
+            gates.push(gate("lease over", format!("in {left} ms"), "0 ms", left == 0));
+        }
+        let reports = record.valid_reports().count();
+        gates.push(gate("reports", reports, record.reports_needed(&self.config.me), true));
+        match elect(record) {
+            Election::Decided(ranked) => gates.push(gate("candidate", &ranked[0].server, "one", true)),
+            Election::Blocked(why) => {
+                let why = why.map_or_else(|| "no reports".to_owned(), |w| w.to_string());
+                gates.push(gate("candidate", why, "one", false));
+            }
+        }
+    }
+
+    fn explain_opening(&self, gates: &mut Vec<Gate>) {
+        if !matches!(self.state, State::Recording | State::Reopening) {
+            return;
+        }
+        let (Some(record), Some(end)) = (&self.record, &self.stage.position) else {
+            return;
+        };
+        let recorded = record.lineage.as_ref().is_some_and(|l| l.term == record.term());
+        gates.push(gate("lineage on record", recorded, true, recorded));
+        if record.sync.durability.is_synchronous() && !record.sync.degraded {
+            let names = self.sync_names.as_ref().map(|s| s.names.clone()).unwrap_or_default();
+            let have = self.flushed_by(&names, end.flushed);
+            let need = record.sync.number;
+            let limit = format!("{need} standbys past {}", end.flushed);
+            gates.push(gate("standbys", have, limit, have >= need));
+        }
+    }
+
+    fn explain_next(&self) -> String {
+        let within = |milliseconds: u64| format!("{:?}", ms(milliseconds));
+        let timings = self.timings();
+        match self.state {
+            State::Starting => "waits for the guard, the store and PostgreSQL to be seen".into(),
+            State::Waiting => "clones as soon as there is a primary".into(),
+            State::Initializing => "makes the database, then asks the store for term 1".into(),
+            State::Repairing => "follows when the copy is complete".into(),
+            State::Following => "follows; freezes when the primary's renewals stop".into(),
+            State::Freezing => "reports its position when the receiver has stopped".into(),
+            State::Frozen => "takes over in its turn, or follows again when the primary renews".into(),
+            State::Fetching => format!(
+                "takes over when it has the missing log, gives up after {}",
+                within(timings.fetch_limit_ms)
+            ),
+            State::Claiming => "waits for the store's answer".into(),
+            State::Elected | State::Promoting => {
+                format!(
+                    "leads when promoted, gives the lease back after {}",
+                    within(timings.promote_limit_ms)
+                )
+            }
+            State::Recording | State::Reopening => "lets clients in when every gate is open".into(),
+            State::Leading => "leads; ends with its lease".into(),
+            State::Restarting => {
+                let running = self.postgres.as_ref().is_some_and(|p| p.role != Role::Stopped);
+                let how = if running { "starting" } else { "down" };
+                format!(
+                    "PostgreSQL is {how}; gives the lease back after {}",
+                    within(timings.restart_budget_ms)
+                )
+            }
+            State::Draining => {
+                format!("hands over when shut down, gives up after {}", within(timings.stop_limit_ms))
+            }
+            State::Fencing => "goes on when no process of PostgreSQL is left".into(),
+            State::Releasing => "follows when the store has taken the lease back".into(),
+            State::Parked => match self.parked {
+                Some(ParkReason::ForeignData) => {
+                    "a person must act: move the data directory away, then `systemctl restart sb-agent`"
+                        .into()
+                }
+                Some(ParkReason::NotTheFounder) => {
+                    "a person must act: this server was not the first; move its data directory away, then \
+                     `systemctl restart sb-agent`"
+                        .into()
+                }
+                None => "a person must act".into(),
+            },
+        }
+    }
 }

@@ -1,17 +1,42 @@
-//! One server's machine.
+//! One server's machine: events in, commands out. Each state has one step function; a change of state goes
+//! through [`crate::TABLE`].
 
+mod boot;
+mod election;
 mod explain;
+mod intake;
+mod keeper;
+mod lease;
+mod primary;
+mod promote;
+mod standby;
 mod state;
+mod sync;
+mod watch;
+mod work;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
+use sb_pgtypes::{Lineage, Position, SystemIdentifier};
 use sb_topology::ServerName;
 
 pub use explain::{Explanation, Gate};
 pub use state::{ParkReason, State};
 
-use crate::record::{Durability, Member};
-use crate::{BootTime, Command, Event, Persisted, Session, Timings};
+use crate::mutant::Mutant;
+use crate::record::{Durability, Lease, Member};
+use crate::table::find;
+use crate::{
+    BootTime, ClusterRecord, Command, Event, GuardReport, JournalEntry, Observation, Persisted, Phase,
+    Promise, Session, SyncStandbys, Term, Timings, Trigger,
+};
+use keeper::Keeper;
+use watch::Watch;
+use work::{Asked, Purpose, Work};
+
+/// How many changes of state one event may cause; more would be a circle in the rules.
+const STEPS_MAX: usize = 16;
 
 /// Whether this server makes the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +69,60 @@ pub struct Config {
     pub timings: Timings,
 }
 
+/// What is known only within one stay in a state.
+#[derive(Debug)]
+struct Stage {
+    number: u64,
+    since: BootTime,
+    /// An operation begun in this stay has failed.
+    failed: bool,
+    /// The operation that this state is for, begun in this stay, has succeeded.
+    done: bool,
+    /// The copy of a repair is complete.
+    copied: bool,
+    /// What a freeze promises.
+    promise: Option<Promise>,
+    /// Where the log ends: frozen, after recovery, after a clean shutdown.
+    position: Option<Position>,
+    lineage: Option<Lineage>,
+    initialized: Option<(SystemIdentifier, Lineage)>,
+    /// Since when an election is decided, or a restart has had a lease to run under.
+    ready_since: Option<BootTime>,
+    /// What this server fetches, for which proof it claims, to whom it hands over.
+    fetch: Option<(ServerName, Position)>,
+    proof: Option<crate::record::Proof>,
+    target: Option<ServerName>,
+}
+
+impl Stage {
+    const fn new(number: u64, since: BootTime) -> Self {
+        Self {
+            number,
+            since,
+            failed: false,
+            done: false,
+            copied: false,
+            promise: None,
+            position: None,
+            lineage: None,
+            initialized: None,
+            ready_since: None,
+            fetch: None,
+            proof: None,
+            target: None,
+        }
+    }
+}
+
+/// What to do with a lease once it is proven that no backend is left.
+#[derive(Clone, Debug)]
+enum AfterFence {
+    /// Renew and start again, if it is still this server's.
+    Resume,
+    /// Give it back.
+    GiveBack { end: Option<Position>, to: Option<ServerName> },
+}
+
 /// One server's part in failover.
 ///
 /// `handle` an event, then take commands until `poll_command` gives none, then sleep until `poll_timeout` or
@@ -51,21 +130,98 @@ pub struct Config {
 #[derive(Debug)]
 pub struct Machine {
     config: Config,
-    commands: VecDeque<Command>,
+    mutant: Option<Mutant>,
     state: State,
+    stage: Stage,
+    now: BootTime,
+    wake: Option<BootTime>,
+    commands: VecDeque<Command>,
+
+    record: Option<Arc<ClusterRecord>>,
+    guard: Option<GuardReport>,
+    postgres: Option<Observation>,
+    phase: Phase,
+    promise: Option<Promise>,
+
+    keeper: Keeper,
+    watch: Watch,
+    asks: BTreeMap<Purpose, Asked>,
+    work: Option<Work>,
+    fence: Option<crate::OpId>,
+    after_fence: AfterFence,
+    retry_at: BootTime,
+    ids: u64,
+
+    /// From whom the running standby receives; [`None`] when that is not known.
+    pointed: Option<Option<ServerName>>,
+    /// What `synchronous_standby_names` is in effect; [`None`] when that is not known.
+    sync_names: Option<SyncStandbys>,
+    /// Who had reported when this server claimed the lease.
+    witnesses: BTreeSet<ServerName>,
+    /// Since when a voter does not stream.
+    silent: BTreeMap<ServerName, BootTime>,
+    armed: Option<(Term, BootTime)>,
+    pause_seen: Option<(u64, BootTime)>,
+    parked: Option<ParkReason>,
+    refusal: Option<String>,
 }
 
 impl Machine {
     /// A machine at the start of an agent's run. `persisted` is what its predecessor stored.
     #[must_use]
     pub fn new(config: Config, persisted: Persisted, now: BootTime) -> Self {
-        let _ = (persisted, now);
-        Self { config, commands: VecDeque::new(), state: State::Starting }
+        Self::new_mutated(config, persisted, now, None)
+    }
+
+    /// A machine with a rule broken on purpose.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn new_mutated(config: Config, persisted: Persisted, now: BootTime, mutant: Option<Mutant>) -> Self {
+        let keeper = Keeper::new(config.session, mutant);
+        Self {
+            config,
+            mutant,
+            state: State::Starting,
+            stage: Stage::new(0, now),
+            now,
+            wake: None,
+            commands: VecDeque::new(),
+            record: None,
+            guard: None,
+            postgres: None,
+            phase: persisted.phase,
+            promise: persisted.promise,
+            keeper,
+            watch: Watch::default(),
+            asks: BTreeMap::new(),
+            work: None,
+            fence: None,
+            after_fence: AfterFence::Resume,
+            retry_at: now,
+            ids: 0,
+            pointed: None,
+            sync_names: None,
+            witnesses: BTreeSet::new(),
+            silent: BTreeMap::new(),
+            armed: None,
+            pause_seen: None,
+            parked: None,
+            refusal: None,
+        }
     }
 
     /// Takes an event. `now` never falls.
     pub fn handle(&mut self, event: Event, now: BootTime) {
-        let _ = (event, now);
+        self.now = self.now.max(now);
+        self.take(event);
+        self.wake = None;
+        for _ in 0..STEPS_MAX {
+            let stage = self.stage.number;
+            self.step();
+            if self.stage.number == stage {
+                break;
+            }
+        }
     }
 
     /// The next command; [`None`] when there is none until the next event.
@@ -76,19 +232,131 @@ impl Machine {
     /// When `handle` must be called with [`Event::Timeout`] unless another event comes first.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<BootTime> {
-        None
+        self.wake
     }
 
     /// Where the machine is.
     #[must_use]
-    pub fn state(&self) -> State {
+    pub const fn state(&self) -> State {
         self.state
     }
 
-    /// Why the machine is where it is, and what it waits for.
+    /// Until when this server may write, by its own clock and before the fence lead is taken off; [`None`] when
+    /// it holds no lease.
     #[must_use]
-    pub fn explain(&self, now: BootTime) -> Explanation {
-        let _ = (now, &self.config);
-        Explanation { state: self.state, gates: Vec::new(), next: String::new() }
+    pub const fn lease_until(&self) -> Option<BootTime> {
+        self.keeper.valid_until()
+    }
+
+    fn step(&mut self) {
+        self.register();
+        self.end_pause();
+        self.keep_lease();
+        match self.state {
+            State::Starting => self.step_starting(),
+            State::Waiting => self.step_waiting(),
+            State::Initializing => self.step_initializing(),
+            State::Repairing => self.step_repairing(),
+            State::Following => self.step_following(),
+            State::Freezing => self.step_freezing(),
+            State::Frozen => self.step_frozen(),
+            State::Fetching => self.step_fetching(),
+            State::Claiming => self.step_claiming(),
+            State::Elected => self.step_elected(),
+            State::Promoting => self.step_promoting(),
+            State::Recording | State::Reopening => self.step_opening(),
+            State::Leading => self.step_leading(),
+            State::Restarting => self.step_restarting(),
+            State::Draining => self.step_draining(),
+            State::Fencing => self.step_fencing(),
+            State::Releasing => self.step_releasing(),
+            State::Parked => {}
+        }
+    }
+
+    /// Changes the state along the row of the table that `trigger` names.
+    fn go(&mut self, trigger: Trigger) {
+        let Some(row) = find(self.state, trigger) else {
+            // Not a state to be in: a machine that doubts itself stops writing.
+            debug_assert!(false, "no row for {trigger:?} in {}", self.state);
+            return self.kill();
+        };
+        self.leave();
+        self.commands.push_back(Command::Journal(JournalEntry::Moved {
+            from: row.from,
+            trigger,
+            to: row.to,
+        }));
+        self.state = row.to;
+        self.stage = Stage::new(self.stage.number + 1, self.now);
+        self.refusal = None;
+        self.asks.retain(|purpose, _| purpose.outlasts_a_state());
+    }
+
+    /// Kills PostgreSQL because of `trigger`, and notes what to do when it is proven dead.
+    fn go_fence(&mut self, trigger: Trigger, after: AfterFence) {
+        self.after_fence = after;
+        self.go(trigger);
+    }
+
+    /// Ends what must not outlast a state.
+    fn leave(&mut self) {
+        if let Some(work) = &self.work
+            && matches!(work.command, Command::Fetch { .. } | Command::StopPostgres { .. })
+        {
+            self.commands.push_back(Command::Cancel { op: work.op });
+        }
+    }
+
+    fn journal(&mut self, entry: JournalEntry) {
+        self.commands.push_back(Command::Journal(entry));
+    }
+
+    /// Journals why nobody takes over, once per reason.
+    fn refuse(&mut self, reason: String) {
+        if self.refusal.as_ref() != Some(&reason) {
+            self.refusal = Some(reason.clone());
+            self.journal(JournalEntry::Refused { reason });
+        }
+    }
+
+    /// Asks to be called again at `at`, or earlier.
+    fn wake_at(&mut self, at: BootTime) {
+        self.wake = Some(self.wake.map_or(at, |w| w.min(at)));
+    }
+
+    /// Whether `at` has come; asks to be called then if it has not.
+    fn reached(&mut self, at: BootTime) -> bool {
+        if self.now < at {
+            self.wake_at(at);
+        }
+        self.now >= at
+    }
+
+    fn timings(&self) -> &Timings {
+        let in_force = self.record.as_ref().filter(|r| r.lease.is_some());
+        in_force.map_or(&self.config.timings, |r| &r.timings)
+    }
+
+    fn lease(&self) -> Option<&Lease> {
+        self.record.as_ref().and_then(|r| r.lease.as_ref())
+    }
+
+    fn term(&self) -> Term {
+        self.record.as_ref().map_or(Term::default(), |r| r.term())
+    }
+
+    /// Whether the record says that this server, in this incarnation, holds the lease.
+    fn lease_is_mine(&self) -> bool {
+        self.lease().is_some_and(|l| {
+            l.holder == self.config.me
+                && l.incarnation == self.config.member.incarnation
+                && l.released.is_none()
+        })
+    }
+
+    /// The server that holds the lease, if it is another one.
+    fn other_holder(&self) -> Option<ServerName> {
+        self.record.as_ref().and_then(|r| r.holder()).filter(|h| **h != self.config.me).cloned()
     }
 }

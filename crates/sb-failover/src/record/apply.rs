@@ -1,4 +1,14 @@
-use super::{ClusterRecord, Outcome, Request};
+use sb_topology::ServerName;
+
+use super::{
+    ClusterRecord, Lease, MEMBERS_MAX, Member, Outcome, PAUSE_MS_MAX, Pause, Rejection, Request,
+    TOPOLOGY_BYTES_MAX, Transfer, TransferId, TransferKind,
+};
+use crate::mutant::Mutant;
+use crate::{Incarnation, Term, Timings};
+
+/// How long the name of a person and the reason of a pause may be.
+pub(super) const REMARK_BYTES_MAX: usize = 1024;
 
 impl ClusterRecord {
     /// Applies one entry of the log. The record is unchanged when the outcome is a rejection.
@@ -6,7 +16,155 @@ impl ClusterRecord {
     /// # Errors
     /// Why the entry changes nothing.
     pub fn apply(&mut self, request: &Request) -> Outcome {
-        let _ = request;
+        self.apply_mutated(request, None)
+    }
+
+    /// `apply`, with a rule broken on purpose.
+    ///
+    /// # Errors
+    /// Why the entry changes nothing.
+    #[doc(hidden)]
+    pub fn apply_mutated(&mut self, request: &Request, mutant: Option<Mutant>) -> Outcome {
+        match request {
+            Request::Initialize { .. } => self.initialize(request),
+            Request::Register { server, member } => self.register(server, member),
+            Request::Remove { server } => self.remove(server),
+            Request::Renew { holder, incarnation, term, renewal, ttl_ms, position } => {
+                self.renew((holder, *incarnation, *term), *renewal, *ttl_ms, position.as_ref())
+            }
+            Request::Report { server, incarnation, term, seq, position } => {
+                self.report((server, *incarnation), (*term, *seq), position)
+            }
+            Request::Takeover { .. } => self.take_over(request, mutant),
+            Request::Release { holder, incarnation, term, renewal, end, to } => {
+                self.release((holder, *incarnation, *term), *renewal, end.as_ref(), to.as_ref())
+            }
+            Request::Promoted { holder, incarnation, term, lineage } => {
+                self.promoted((holder, *incarnation, *term), lineage)
+            }
+            Request::SetSync { holder, incarnation, term, expect, sync } => {
+                self.set_sync((holder, *incarnation, *term), expect, sync)
+            }
+            Request::SetPause { pause } => self.set_pause(pause),
+            Request::ClearPause { id } => self.clear_pause(*id),
+            Request::RequestTransfer { transfer } => self.request_transfer(transfer),
+            Request::CancelTransfer { id } => self.cancel_transfer(*id),
+            Request::SetTopology { expect_generation, document } => {
+                self.set_topology(*expect_generation, document)
+            }
+            Request::SetTimings { timings, lag_bytes_max } => self.set_timings(timings, *lag_bytes_max),
+        }
+    }
+
+    /// The registered server behind a claim, if it is still that server.
+    pub(super) fn member(&self, server: &ServerName, incarnation: Incarnation) -> Result<&Member, Rejection> {
+        let member = self.members.get(server);
+        let member = member.ok_or_else(|| Rejection::UnknownMember { server: server.clone() })?;
+        if member.incarnation != incarnation {
+            return Err(Rejection::OtherIncarnation { server: server.clone() });
+        }
+        Ok(member)
+    }
+
+    /// The lease, if `holder` holds it in `term` and has not given it back.
+    pub(super) fn held_by(
+        &mut self,
+        (holder, incarnation, term): (&ServerName, Incarnation, Term),
+    ) -> Result<&mut Lease, Rejection> {
+        let lease = self.lease.as_mut().ok_or(Rejection::NotInitialized)?;
+        if lease.term != term {
+            return Err(Rejection::LeaseMoved { term: lease.term, seq: lease.seq });
+        }
+        if lease.holder != *holder || lease.incarnation != incarnation || lease.released.is_some() {
+            return Err(Rejection::NotHolder { server: holder.clone() });
+        }
+        Ok(lease)
+    }
+
+    fn register(&mut self, server: &ServerName, member: &Member) -> Outcome {
+        if self.members.len() >= MEMBERS_MAX && !self.members.contains_key(server) {
+            return Err(Rejection::OutOfBounds);
+        }
+        let before = self.members.insert(server.clone(), member.clone());
+        if before.is_some_and(|b| b.incarnation != member.incarnation) {
+            self.reports.remove(server);
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, server: &ServerName) -> Outcome {
+        if self.lease.as_ref().is_some_and(|l| l.holder == *server) {
+            return Err(Rejection::IsHolder { server: server.clone() });
+        }
+        // A voter's acknowledgements count until the primary has taken it out of the set.
+        if self.sync.voters.contains(server) {
+            return Err(Rejection::SyncStep);
+        }
+        self.members.remove(server).ok_or_else(|| Rejection::UnknownMember { server: server.clone() })?;
+        self.reports.remove(server);
+        Ok(())
+    }
+
+    fn set_pause(&mut self, pause: &Pause) -> Outcome {
+        let remarks = pause.by.len() + pause.reason.len();
+        if pause.for_ms == 0 || pause.for_ms > PAUSE_MS_MAX || remarks > REMARK_BYTES_MAX {
+            return Err(Rejection::OutOfBounds);
+        }
+        self.pause = Some(pause.clone());
+        Ok(())
+    }
+
+    fn clear_pause(&mut self, id: u64) -> Outcome {
+        self.pause.take_if(|p| p.id == id).map(|_| ()).ok_or(Rejection::NoSuchRequest)
+    }
+
+    fn request_transfer(&mut self, transfer: &Transfer) -> Outcome {
+        let lease = self.lease.as_ref().ok_or(Rejection::NotInitialized)?;
+        if self.transfer.is_some() {
+            return Err(Rejection::TransferPending);
+        }
+        let named = match transfer.kind {
+            TransferKind::Switchover => true,
+            TransferKind::Failover { .. } => transfer.to.is_some(),
+        };
+        if !named || transfer.by.len() > REMARK_BYTES_MAX {
+            return Err(Rejection::OutOfBounds);
+        }
+        if let Some(to) = &transfer.to {
+            let member =
+                self.members.get(to).ok_or_else(|| Rejection::UnknownMember { server: to.clone() })?;
+            if !member.promotable {
+                return Err(Rejection::NotPromotable { server: to.clone() });
+            }
+            if lease.holder == *to && lease.released.is_none() {
+                return Err(Rejection::IsHolder { server: to.clone() });
+            }
+        }
+        self.transfer = Some(transfer.clone());
+        Ok(())
+    }
+
+    fn cancel_transfer(&mut self, id: TransferId) -> Outcome {
+        self.transfer.take_if(|t| t.id == id).map(|_| ()).ok_or(Rejection::NoSuchRequest)
+    }
+
+    fn set_topology(&mut self, expect_generation: u64, document: &str) -> Outcome {
+        let generation = self.topology.generation;
+        if generation != expect_generation {
+            return Err(Rejection::TopologyMoved { generation });
+        }
+        if document.len() > TOPOLOGY_BYTES_MAX {
+            return Err(Rejection::OutOfBounds);
+        }
+        self.topology.generation += 1;
+        document.clone_into(&mut self.topology.document);
+        Ok(())
+    }
+
+    fn set_timings(&mut self, timings: &Timings, lag_bytes_max: u64) -> Outcome {
+        timings.check().map_err(|_| Rejection::OutOfBounds)?;
+        self.timings = timings.clone();
+        self.lag_bytes_max = lag_bytes_max;
         Ok(())
     }
 }

@@ -5,6 +5,7 @@
 //! numbers in the request prove that nothing happened in between (L3).
 
 mod apply;
+mod apply_lease;
 mod lease;
 mod member;
 mod proof;
@@ -19,9 +20,10 @@ use sb_pgtypes::{Lineage, Position, SystemIdentifier};
 use sb_topology::ServerName;
 use serde::{Deserialize, Serialize};
 
+pub use apply_lease::TTL_MS_MAX;
 pub use lease::{Handover, HandoverReason, Lease, Released, Report};
 pub use member::Member;
-pub use proof::Proof;
+pub use proof::{Proof, missing};
 pub use request::{Outcome, Rejection, Request};
 pub use standing::Standing;
 pub use sync::{Durability, SyncRecord};

@@ -1,4 +1,9 @@
+use sb_pgtypes::{Position, Relation};
+use sb_topology::ServerName;
 use serde::{Deserialize, Serialize};
+
+use super::{ClusterRecord, Durability, Outcome, Rejection, Standing, TransferKind};
+use crate::mutant::Mutant;
 
 /// Why a takeover may happen. The record checks it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,4 +16,141 @@ pub enum Proof {
     LagBound,
     /// A person's `Failover` names the proposer and accepts the loss.
     AcceptedLoss,
+}
+
+/// How many bytes `own` lacks of `other`; [`None`] when they are on different lines.
+#[must_use]
+pub fn missing(own: &Position, other: &Position) -> Option<u64> {
+    match own.relation(other) {
+        Relation::Equal | Relation::Ahead => Some(0),
+        Relation::Behind => Some(other.flushed.bytes_ahead_of(own.flushed)),
+        Relation::Diverged => None,
+    }
+}
+
+impl ClusterRecord {
+    /// Whether `by` at `position` may take over for the reason it gives.
+    ///
+    /// # Errors
+    /// What the proof lacks.
+    pub(crate) fn prove(
+        &self,
+        by: &ServerName,
+        position: &Position,
+        proof: Proof,
+        mutant: Option<Mutant>,
+    ) -> Outcome {
+        if self.standing(position) == Some(Standing::Diverged) {
+            return Err(Rejection::Diverged);
+        }
+        match proof {
+            Proof::EndOfWal => self.prove_end_of_wal(position),
+            Proof::Quorum => {
+                self.prove_not_paused(by)?;
+                self.prove_quorum(by, position, mutant)
+            }
+            Proof::LagBound => {
+                self.prove_not_paused(by)?;
+                self.prove_lag_bound(by, position)
+            }
+            Proof::AcceptedLoss => self.prove_accepted_loss(by, position),
+        }
+    }
+
+    fn prove_not_paused(&self, by: &ServerName) -> Outcome {
+        let asked = self.transfer.as_ref().is_some_and(|t| t.to.as_ref() == Some(by));
+        if self.pause.is_some() && !asked { Err(Rejection::Paused) } else { Ok(()) }
+    }
+
+    fn prove_end_of_wal(&self, position: &Position) -> Outcome {
+        let released = self.lease.as_ref().and_then(|l| l.released.as_ref());
+        let end = released.and_then(|r| r.end.as_ref()).ok_or(Rejection::WrongProof)?;
+        match missing(position, end) {
+            Some(0) => Ok(()),
+            Some(bytes) => Err(Rejection::TooFarBehind { bytes, allowed: 0 }),
+            None => Err(Rejection::Diverged),
+        }
+    }
+
+    fn prove_quorum(&self, by: &ServerName, position: &Position, mutant: Option<Mutant>) -> Outcome {
+        if !self.sync.durability.is_synchronous() {
+            return Err(Rejection::WrongProof);
+        }
+        if self.sync.degraded {
+            return Err(Rejection::Degraded);
+        }
+        let others = self.valid_reports().filter(|(s, _)| *s != by && self.sync.voters.contains(*s));
+        let have = others.count();
+        let mut need = self.reports_needed(by);
+        if mutant == Some(Mutant::QuorumTooSmall) {
+            need = need.saturating_sub(1);
+        }
+        if have < need {
+            return Err(Rejection::TooFewReports { have, need });
+        }
+        self.prove_contains_reports(by, position)
+    }
+
+    /// From how many voters other than itself `candidate` needs a report.
+    #[must_use]
+    pub fn reports_needed(&self, candidate: &ServerName) -> usize {
+        self.sync.quorum + usize::from(!self.sync.voters.contains(candidate))
+    }
+
+    fn prove_lag_bound(&self, by: &ServerName, position: &Position) -> Outcome {
+        if self.sync.durability != Durability::Async {
+            return Err(Rejection::WrongProof);
+        }
+        self.prove_contains_reports(by, position)?;
+        self.prove_missing_at_most(position, self.lag_bytes_max)
+    }
+
+    fn prove_accepted_loss(&self, by: &ServerName, position: &Position) -> Outcome {
+        let transfer = self.transfer.as_ref().filter(|t| t.to.as_ref() == Some(by));
+        let Some(TransferKind::Failover { accept_data_loss_bytes }) = transfer.map(|t| t.kind) else {
+            return Err(Rejection::WrongProof);
+        };
+        for (_, report) in self.valid_reports() {
+            let bytes =
+                missing(position, &self.recorded_part(&report.position)).ok_or(Rejection::Diverged)?;
+            if bytes > accept_data_loss_bytes {
+                return Err(Rejection::TooFarBehind { bytes, allowed: accept_data_loss_bytes });
+            }
+        }
+        self.prove_missing_at_most(position, accept_data_loss_bytes)
+    }
+
+    fn prove_missing_at_most(&self, position: &Position, allowed: u64) -> Outcome {
+        let Some(last) = &self.position else {
+            return Ok(());
+        };
+        let bytes = missing(position, &self.recorded_part(last)).ok_or(Rejection::Diverged)?;
+        if bytes > allowed { Err(Rejection::TooFarBehind { bytes, allowed }) } else { Ok(()) }
+    }
+
+    fn prove_contains_reports(&self, by: &ServerName, position: &Position) -> Outcome {
+        for (server, report) in self.valid_reports().filter(|(s, _)| *s != by) {
+            if !position.contains(&self.recorded_part(&report.position)) {
+                return Err(Rejection::Behind { server: server.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// The part of a position that clients may have written: what lies beyond an unrecorded promotion is only
+    /// that promotion's own record.
+    #[must_use]
+    pub(crate) fn recorded_part(&self, position: &Position) -> Position {
+        let Some(in_force) = self.lineage.as_ref().map(|l| &l.lineage) else {
+            return position.clone();
+        };
+        match Standing::of(position, in_force) {
+            Standing::InForce | Standing::Diverged => position.clone(),
+            Standing::Unrecorded => {
+                let left = position.lineage.forks().get(in_force.forks().len());
+                let flushed = left.map_or(position.flushed, |fork| fork.at.min(position.flushed));
+                Position { lineage: in_force.clone(), flushed }
+            }
+        }
+    }
 }

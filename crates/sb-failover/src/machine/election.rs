@@ -1,0 +1,233 @@
+//! An election, seen by one frozen standby: report, judge the reports, fetch, claim.
+
+use crate::elect::everybody_reported;
+use crate::record::{Proof, Standing, TransferKind};
+use crate::timings::ms;
+use crate::{BootTime, Command, Election, JournalEntry, Ranked, Rejection, Request, Trigger, elect};
+
+use super::Machine;
+use super::work::Purpose;
+
+impl Machine {
+    pub(super) fn step_frozen(&mut self) {
+        if self.is_void() {
+            return self.go(Trigger::Voided);
+        }
+        let Some(position) = self.stage.position.clone() else {
+            return self.go(Trigger::Voided);
+        };
+        self.report(&position);
+        if let Some(proof) = self.first_turn(&position) {
+            return self.claim(position, proof);
+        }
+        let Some(begins) = self.counting_begins_at() else {
+            return;
+        };
+        if !self.reached(begins) {
+            return;
+        }
+        let Some(record) = self.record.clone() else {
+            return;
+        };
+        match elect(&record) {
+            Election::Decided(ranked) => self.take_turn(position, &ranked),
+            Election::Blocked(why) => self.blocked(position, why),
+        }
+    }
+
+    fn report(&mut self, position: &sb_pgtypes::Position) {
+        let Some(record) = self.record.clone() else {
+            return;
+        };
+        let reported = record.valid_reports().any(|(s, r)| *s == self.config.me && r.position == *position);
+        let Some(promise) = self.promise.filter(|_| !reported) else {
+            return;
+        };
+        if record.standing(position) == Some(Standing::Diverged) {
+            return self.refuse("the own log has left the cluster's line".into());
+        }
+        let position = position.clone();
+        self.ask(Purpose::Report, |m| Request::Report {
+            server: m.config.me.clone(),
+            incarnation: m.config.member.incarnation,
+            term: promise.term,
+            seq: promise.seq,
+            position,
+        });
+    }
+
+    /// The receiver of a planned hand-over does not wait for an election, if it has the end of the log.
+    fn first_turn(&self, position: &sb_pgtypes::Position) -> Option<Proof> {
+        let record = self.record.as_ref()?;
+        let released = record.lease.as_ref()?.released.as_ref()?;
+        let mine = released.to.as_ref() == Some(&self.config.me);
+        let proven = record.prove(&self.config.me, position, Proof::EndOfWal, None).is_ok();
+        (mine && proven).then_some(Proof::EndOfWal)
+    }
+
+    /// When reports are judged: not before the lease has certainly ended (L2); asynchronously a little later
+    /// unless everybody has reported, since there no number says when it is enough.
+    fn counting_begins_at(&mut self) -> Option<BootTime> {
+        let record = self.record.clone()?;
+        let mut at = self.over_at()?;
+        let released = record.lease.as_ref().and_then(|l| l.released.as_ref());
+        let wait = ms(self.timings().transfer_wait_ms);
+        match released.map(|r| (r.to.as_ref(), r.end.is_some())) {
+            Some((Some(to), true)) if *to != self.config.me => at = at + wait,
+            // It lacks the end of the log: those that have it go before.
+            Some((Some(_), true)) => at = at + wait + wait,
+            Some((Some(to), false)) if *to != self.config.me => at = at + wait,
+            Some((Some(_) | None, _)) | None => {}
+        }
+        if !everybody_reported(&record) {
+            at = at + ms(self.timings().collect_ms);
+        }
+        Some(at)
+    }
+
+    /// When the lease has certainly ended, for this waiter.
+    fn over_at(&self) -> Option<BootTime> {
+        let timings = self.timings().clone();
+        if self.mutant == Some(crate::mutant::Mutant::NoDriftMargin) {
+            let exact = crate::Timings { drift_ppm: 0, margin_ms: 0, ..timings };
+            return self.watch.over_at(&exact);
+        }
+        self.watch.over_at(&timings)
+    }
+
+    fn take_turn(&mut self, position: sb_pgtypes::Position, ranked: &[Ranked]) {
+        let Some(record) = self.record.clone() else {
+            return;
+        };
+        let decided = *self.stage.ready_since.get_or_insert(self.now);
+        let Some(rank) = ranked.iter().position(|r| r.server == self.config.me) else {
+            return self.blocked(position, None);
+        };
+        let mut at = decided + ms(self.timings().rank_step_ms * rank as u64);
+        // A person's choice goes first.
+        let named = record.transfer.as_ref().and_then(|t| t.to.as_ref());
+        match named {
+            Some(to) if *to == self.config.me => at = decided,
+            Some(_) => at = at + ms(self.timings().transfer_wait_ms),
+            None => {}
+        }
+        // Between a release and the receiver's time, only those with the end of the log.
+        if ranked[rank].proof != Proof::EndOfWal && self.end_holders_go_first() {
+            at = at + ms(self.timings().transfer_wait_ms);
+        }
+        if !self.reached(at) {
+            return;
+        }
+        match &ranked[rank].fetch {
+            Some((source, until)) if !position.contains(until) => {
+                self.journal(JournalEntry::Fetching { source: source.clone(), until: until.clone() });
+                self.go(Trigger::LacksLog);
+                self.stage.fetch = Some((source.clone(), until.clone()));
+            }
+            Some(_) | None => self.claim(position, ranked[rank].proof),
+        }
+    }
+
+    fn end_holders_go_first(&self) -> bool {
+        self.lease().and_then(|l| l.released.as_ref()).is_some_and(|r| r.end.is_some())
+    }
+
+    /// Nobody may take over by itself; a person may have accepted the loss.
+    fn blocked(&mut self, position: sb_pgtypes::Position, why: Option<Rejection>) {
+        let Some(record) = self.record.clone() else {
+            return;
+        };
+        let accepted = record.transfer.as_ref().is_some_and(|t| {
+            t.to.as_ref() == Some(&self.config.me) && matches!(t.kind, TransferKind::Failover { .. })
+        });
+        if accepted {
+            match record.prove(&self.config.me, &position, Proof::AcceptedLoss, None) {
+                Ok(()) => return self.claim(position, Proof::AcceptedLoss),
+                Err(rejection) => return self.refuse(rejection.to_string()),
+            }
+        }
+        if let Some(why) = why {
+            self.refuse(why.to_string());
+        }
+    }
+
+    fn claim(&mut self, position: sb_pgtypes::Position, proof: Proof) {
+        self.go(Trigger::Turn);
+        self.stage.position = Some(position);
+        self.stage.proof = Some(proof);
+    }
+
+    pub(super) fn step_fetching(&mut self) {
+        if self.is_void() {
+            return self.go(Trigger::Voided);
+        }
+        if self.stage.failed {
+            return self.go(Trigger::FetchFailed);
+        }
+        if let Some(position) = self.stage.position.clone() {
+            self.go(Trigger::Fetched);
+            self.stage.position = Some(position);
+            return;
+        }
+        let Some((source, until)) = self.stage.fetch.clone() else {
+            return self.go(Trigger::FetchFailed);
+        };
+        let limit = ms(self.timings().fetch_limit_ms);
+        self.begin(|op| Command::Fetch { op, source, until, limit });
+    }
+
+    pub(super) fn step_claiming(&mut self) {
+        if self.lease_is_mine() {
+            let from = self.record.as_ref().and_then(|r| r.history.last()).and_then(|h| h.from.clone());
+            let term = self.term();
+            if let Some(from) = from {
+                self.journal(JournalEntry::Elected { term, from });
+            }
+            return self.go_elected();
+        }
+        if self.is_void() {
+            return self.go(Trigger::Voided);
+        }
+        let (Some(position), Some(proof)) = (self.stage.position.clone(), self.stage.proof) else {
+            return self.go(Trigger::Voided);
+        };
+        if self.stage.failed {
+            self.go(Trigger::Refused);
+            self.stage.position = Some(position);
+            return;
+        }
+        if self.may_ask(Purpose::Takeover) {
+            self.send_takeover(position, proof);
+        }
+    }
+
+    fn go_elected(&mut self) {
+        let term = self.term();
+        self.hold(term);
+        self.go(Trigger::LeaseMineUnpromoted);
+    }
+
+    /// The winner's lease counts from before this proposal (L1), so no renewal is needed before it promotes.
+    fn send_takeover(&mut self, position: sb_pgtypes::Position, proof: Proof) {
+        let Some(promise) = self.promise else {
+            return;
+        };
+        self.witnesses = self.record.iter().flat_map(|r| r.valid_reports().map(|(s, _)| s.clone())).collect();
+        self.hold(promise.term.next());
+        let renewal = self.keeper.next_number();
+        let ttl_ms = self.timings().ttl_ms;
+        let request = Request::Takeover {
+            by: self.config.me.clone(),
+            incarnation: self.config.member.incarnation,
+            expect_term: promise.term,
+            expect_seq: promise.seq,
+            renewal,
+            ttl_ms,
+            position,
+            proof,
+        };
+        let id = self.propose(request);
+        self.keeper.propose(renewal, id, ttl_ms, self.now);
+        self.asked(Purpose::Takeover, id);
+    }
+}

@@ -1,0 +1,207 @@
+//! What events tell: facts are noted here, decisions are taken in the steps.
+
+use std::sync::Arc;
+
+use crate::{
+    ClusterRecord, Command, DataDirectory, Event, JournalEntry, OpFailure, OpId, OpOutput, Processes,
+    ProposalId, ProposalResult, Role,
+};
+
+use super::work::Work;
+use super::{Machine, State};
+use crate::timings::ms;
+
+impl Machine {
+    pub(super) fn take(&mut self, event: Event) {
+        match event {
+            Event::Record(record) => self.take_record(record),
+            Event::ProposalDone { id, result } => self.take_answer(id, result),
+            Event::Postgres(observation) => self.postgres = Some(observation),
+            Event::Done { op, result } => self.take_end(op, result),
+            Event::Guard(report) => {
+                if report.armed.is_none() {
+                    self.armed = None;
+                }
+                self.guard = Some(report);
+            }
+            Event::Timeout => {}
+        }
+    }
+
+    fn take_record(&mut self, record: Arc<ClusterRecord>) {
+        if let Some(lease) = &record.lease {
+            self.watch.look(lease, self.now);
+            // The own number in the record is as good as an answer (L1).
+            if lease.holder == self.config.me {
+                self.keeper.seen(lease.renewal, self.now);
+            }
+        }
+        match (&record.pause, self.pause_seen) {
+            (None, _) => self.pause_seen = None,
+            (Some(pause), Some((id, _))) if pause.id == id => {}
+            (Some(pause), _) => self.pause_seen = Some((pause.id, self.now)),
+        }
+        self.record = Some(record);
+    }
+
+    fn take_answer(&mut self, id: ProposalId, result: ProposalResult) {
+        self.keeper.answered(id, &result, self.now);
+        for asked in self.asks.values_mut().filter(|a| a.id == id) {
+            asked.open = false;
+        }
+        if let ProposalResult::Rejected(reason) = result {
+            let takeover = self.asks.get(&super::Purpose::Takeover).is_some_and(|a| a.id == id);
+            if takeover && self.state == State::Claiming {
+                self.stage.failed = true;
+            }
+            self.journal(JournalEntry::Rejected { reason });
+        }
+    }
+
+    fn take_end(&mut self, op: OpId, result: Result<OpOutput, OpFailure>) {
+        if self.fence == Some(op) {
+            self.fence = None;
+            return self.take_fence_end(result);
+        }
+        let Some(work) = self.work.take_if(|w| w.op == op) else {
+            return;
+        };
+        let here = work.stage == self.stage.number;
+        match result {
+            Ok(output) => {
+                // What is persisted on the way is not what a state is for.
+                let means = matches!(work.command, Command::Persist { .. } | Command::SetSyncStandbys { .. });
+                self.stage.done |= here && !means;
+                self.take_success(work, output);
+            }
+            Err(failure) => {
+                self.stage.failed |= here;
+                self.take_failure(&work, &failure);
+            }
+        }
+    }
+
+    fn take_fence_end(&mut self, result: Result<OpOutput, OpFailure>) {
+        match result {
+            Ok(_) => {
+                self.work = None;
+                self.stage.done = true;
+                self.postgres_is(Role::Stopped);
+                self.pointed = None;
+                self.sync_names = None;
+                let term = self.keeper.term;
+                self.journal(JournalEntry::Fenced { term });
+            }
+            Err(failure) => {
+                self.retry_at = self.now + ms(self.timings().retry_ms);
+                self.journal(JournalEntry::OperationFailed {
+                    operation: "Fence".into(),
+                    detail: failure.to_string(),
+                });
+            }
+        }
+    }
+
+    /// Notes what an operation that succeeded has made of PostgreSQL, without waiting for an observation.
+    fn postgres_is(&mut self, role: Role) {
+        let processes = if role == Role::Stopped { Processes::Gone } else { Processes::Running };
+        if let Some(guard) = &mut self.guard {
+            guard.processes = processes;
+        }
+        if let Some(postgres) = &mut self.postgres
+            && postgres.role != role
+        {
+            postgres.role = role;
+            postgres.position = None;
+            postgres.followers.clear();
+            postgres.streaming_from = None;
+            postgres.broken = None;
+        }
+    }
+
+    fn take_success(&mut self, work: Work, output: OpOutput) {
+        let here = work.stage == self.stage.number;
+        match work.command.clone() {
+            Command::Persist { phase, .. } => self.phase = phase,
+            Command::StorePromise { promise, .. } => self.promise = Some(promise),
+            Command::StartPrimary { sync, .. } => {
+                self.postgres_is(Role::Primary);
+                self.pointed = None;
+                self.sync_names = Some(sync);
+            }
+            Command::StartStandby { upstream, .. } => {
+                self.postgres_is(Role::Standby);
+                self.pointed = Some(upstream);
+                self.sync_names = None;
+            }
+            Command::Follow { upstream, .. } => self.pointed = Some(upstream),
+            Command::Freeze { .. } | Command::Fetch { .. } => self.pointed = Some(None),
+            Command::SetSyncStandbys { sync, .. } => self.sync_names = Some(sync),
+            Command::Promote { .. } => {
+                self.postgres_is(Role::Primary);
+                self.pointed = None;
+            }
+            Command::StopPostgres { .. } => self.postgres_is(Role::Stopped),
+            Command::Repair { .. } => {
+                self.postgres_is(Role::Stopped);
+                self.data_is_here();
+                self.stage.copied |= here;
+            }
+            Command::InitDb { .. } => self.data_is_here(),
+            Command::OpenClients { .. }
+            | Command::Fence { .. }
+            | Command::Propose { .. }
+            | Command::ArmGuard { .. }
+            | Command::Disarm { .. }
+            | Command::Cancel { .. }
+            | Command::Journal(_) => {}
+        }
+        // A standby's start says nothing about where it will stand still.
+        let moving = matches!(work.command, Command::StartStandby { .. } | Command::Follow { .. });
+        if here && !moving {
+            match output {
+                OpOutput::At(position) => self.stage.position = Some(position),
+                OpOutput::Promoted(lineage) => self.stage.lineage = Some(lineage),
+                OpOutput::Initialized { system_identifier, lineage } => {
+                    self.stage.initialized = Some((system_identifier, lineage));
+                }
+                OpOutput::Nothing => {}
+            }
+        }
+    }
+
+    /// A copy or a new cluster has the number that the record knows, or gives it to it.
+    fn data_is_here(&mut self) {
+        let known = self.record.as_ref().and_then(|r| r.system_identifier);
+        if let (Some(postgres), Some(number)) = (&mut self.postgres, known) {
+            postgres.data = DataDirectory::Present(number);
+        }
+    }
+
+    fn take_failure(&mut self, work: &Work, failure: &OpFailure) {
+        self.retry_at = self.now + ms(self.timings().retry_ms);
+        match &work.command {
+            // Where it receives from, or what it waits for, is not known until the next success.
+            Command::Follow { .. }
+            | Command::StartStandby { .. }
+            | Command::Freeze { .. }
+            | Command::Fetch { .. } => self.pointed = None,
+            Command::SetSyncStandbys { .. } | Command::StartPrimary { .. } => self.sync_names = None,
+            Command::Persist { .. }
+            | Command::StorePromise { .. }
+            | Command::Promote { .. }
+            | Command::StopPostgres { .. }
+            | Command::Repair { .. }
+            | Command::InitDb { .. }
+            | Command::OpenClients { .. }
+            | Command::Fence { .. }
+            | Command::Propose { .. }
+            | Command::ArmGuard { .. }
+            | Command::Disarm { .. }
+            | Command::Cancel { .. }
+            | Command::Journal(_) => {}
+        }
+        let operation = work.command.name().to_owned();
+        self.journal(JournalEntry::OperationFailed { operation, detail: failure.to_string() });
+    }
+}

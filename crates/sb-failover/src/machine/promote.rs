@@ -1,0 +1,129 @@
+//! From the lease of a new term to a primary with clients.
+
+use crate::record::Standing;
+use crate::timings::ms;
+use crate::{Command, JournalEntry, Phase, Request, Role, Trigger};
+
+use super::work::Purpose;
+use super::{AfterFence, Machine, State};
+
+impl Machine {
+    const GIVE_BACK: AfterFence = AfterFence::GiveBack { end: None, to: None };
+
+    pub(super) fn step_elected(&mut self) {
+        let limit = self.stage.since + ms(self.timings().promote_limit_ms);
+        if self.reached(limit) {
+            return self.go_fence(Trigger::PromotionFailed, Self::GIVE_BACK);
+        }
+        let role = self.postgres.as_ref().map(|p| p.role);
+        if self.postgres_is_gone() || role == Some(Role::Stopped) {
+            return self.begin(|op| Command::StartStandby { op, upstream: None });
+        }
+        if role != Some(Role::Standby) {
+            return;
+        }
+        let sync = self.sync_target();
+        if self.is_synchronous() && self.sync_names.as_ref() != Some(&sync) {
+            return self.begin(|op| Command::SetSyncStandbys { op, sync });
+        }
+        let term = self.keeper.term;
+        if self.phase != (Phase::Promoting { term }) {
+            return self.begin(|op| Command::Persist { op, phase: Phase::Promoting { term } });
+        }
+        if self.may_promote() && self.idle() {
+            self.go(Trigger::MayPromote);
+        }
+    }
+
+    /// L5: enough of the lease is left, and the guard will end it.
+    fn may_promote(&self) -> bool {
+        self.guard_is_armed() && self.lease_lasts(self.timings().promote_budget_ms)
+    }
+
+    pub(super) fn step_promoting(&mut self) {
+        let limit = self.stage.since + ms(self.timings().promote_limit_ms);
+        if let Some(lineage) = self.stage.lineage.clone() {
+            let term = self.keeper.term;
+            self.journal(JournalEntry::Promoted { term, lineage: lineage.clone() });
+            self.go(Trigger::Promoted);
+            self.stage.lineage = Some(lineage);
+            return;
+        }
+        if self.stage.failed || self.reached(limit) || self.postgres_is_gone() {
+            return self.go_fence(Trigger::PromotionFailed, Self::GIVE_BACK);
+        }
+        if self.work.is_none() {
+            if !self.may_promote() {
+                return self.go_fence(Trigger::PromotionFailed, Self::GIVE_BACK);
+            }
+            let (term, limit) = (self.keeper.term, ms(self.timings().promote_limit_ms));
+            self.begin(|op| Command::Promote { op, term, limit });
+        }
+    }
+
+    /// A primary whose clients are still out: after a promotion, after a restart, after an adoption.
+    pub(super) fn step_opening(&mut self) {
+        if self.postgres_is_gone() {
+            return self.go_restart();
+        }
+        let term = self.keeper.term;
+        if self.stage.done {
+            self.journal(JournalEntry::Open { term });
+            return self.go(Trigger::Opened);
+        }
+        if self.phase != (Phase::Primary { term }) {
+            return self.begin(|op| Command::Persist { op, phase: Phase::Primary { term } });
+        }
+        let primary = self.postgres.as_ref().filter(|p| p.role == Role::Primary);
+        if self.stage.position.is_none() {
+            self.stage.position = primary.and_then(|p| p.position.clone());
+        }
+        let Some(end) = self.stage.position.clone() else {
+            return;
+        };
+        if !self.lineage_is_recorded(&end.lineage) {
+            return;
+        }
+        if self.is_synchronous() && self.sync_names.is_none() {
+            // An adopted primary: make sure of what it waits for before anybody counts on it.
+            let sync = self.sync_target();
+            return self.begin(|op| Command::SetSyncStandbys { op, sync });
+        }
+        if self.settle(end.flushed) {
+            self.begin(|op| Command::OpenClients { op, term });
+        }
+    }
+
+    /// Puts the lineage on record before any client writes on it, so that it is never forked unnoticed.
+    fn lineage_is_recorded(&mut self, seen: &sb_pgtypes::Lineage) -> bool {
+        let term = self.keeper.term;
+        let Some(record) = self.record.clone() else {
+            return false;
+        };
+        let lineage = self.stage.lineage.clone().unwrap_or_else(|| seen.clone());
+        match &record.lineage {
+            Some(l) if l.term == term => return true,
+            Some(_) | None => {}
+        }
+        // An observation from before the promotion would name the old line.
+        let end = sb_pgtypes::Position { lineage: lineage.clone(), flushed: sb_pgtypes::Lsn::new(u64::MAX) };
+        if record.standing(&end) == Some(Standing::Unrecorded) {
+            self.ask(Purpose::Promoted, |m| Request::Promoted {
+                holder: m.config.me.clone(),
+                incarnation: m.config.member.incarnation,
+                term,
+                lineage,
+            });
+        } else {
+            self.stage.position = None;
+        }
+        false
+    }
+
+    pub(super) fn go_restart(&mut self) {
+        let term = self.keeper.term;
+        self.journal(JournalEntry::PostgresGone { term });
+        debug_assert!(matches!(self.state, State::Recording | State::Reopening | State::Leading));
+        self.go(Trigger::PostgresGone);
+    }
+}

@@ -1,0 +1,24 @@
+//! Rules that can be switched off, one at a time, to see whether the simulation notices.
+
+/// A safety rule that is broken on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutant {
+    /// L1: the holder counts its lease from the answer instead of from before the question.
+    CountFromReceipt,
+    /// L2: a waiter does not allow for clocks that run differently.
+    NoDriftMargin,
+    /// L3: a takeover does not have to name the last renewal.
+    NoCompareAndSet,
+    /// L4: nothing kills PostgreSQL when the agent hangs.
+    NoGuard,
+    /// R4: a standby reports without stopping its receiver.
+    NoFreeze,
+    /// R2: a shorter lease is proposed without lowering the deadline first.
+    ShortenWithoutLowering,
+    /// R6: a takeover needs one report less than the quorum.
+    QuorumTooSmall,
+    /// R6: a new primary lets clients in before its standbys have its log.
+    OpenBeforeSettled,
+    /// R8: a server that is being repaired reports like a sound one.
+    RepairingReports,
+}
