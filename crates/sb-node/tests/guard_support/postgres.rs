@@ -76,8 +76,21 @@ impl Cluster {
 
     /// Opens a session.
     pub fn session(&self) -> Session {
+        // At the first error it ends, and with it the session: an error has no line on standard output.
         let mut child = Command::new("psql")
-            .args(["-X", "-At", "-h", self.sockets.to_str().unwrap(), "-p", PORT, "-U", "sb", "postgres"])
+            .args([
+                "-X",
+                "-At",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-h",
+                self.sockets.to_str().unwrap(),
+                "-p",
+                PORT,
+                "-U",
+                "sb",
+                "postgres",
+            ])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -136,9 +149,9 @@ impl Session {
         writeln!(self.input, "{statement};").and_then(|()| self.input.flush()).ok()
     }
 
-    /// Writes row after row until the session ends. Returns when each was acknowledged.
-    pub fn write_until_the_end(mut self) -> Vec<BootNanos> {
-        let mut acknowledged = Vec::new();
+    /// Writes row after row until the session ends. Returns when each was acknowledged, one earlier one included.
+    pub fn write_until_the_end(mut self, earlier: BootNanos) -> Vec<BootNanos> {
+        let mut acknowledged = vec![earlier];
         while let Some(answer) = self.run("INSERT INTO written VALUES (default)") {
             assert_eq!(answer, "INSERT 0 1");
             acknowledged.push(BootNanos::now());
