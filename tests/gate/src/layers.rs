@@ -4,7 +4,7 @@
 //!  4  sb-agent ─► sb-node, sb-web            sb-cli ─► sb-client, sb-api, sb-topology, sb-lab
 //!  3  sb-node ─► every crate of level 1, sb-client       sb-web ─► sb-client, sb-api, sb-topology
 //!     sb-exporter ─► sb-client, sb-api                   sb-lab, tests/* ─► sb-client, sb-api, sb-topology
-//!  2  sb-client ─► sb-api
+//!  2  sb-client ─► sb-api, sb-topology
 //!  1  sb-wireguard   sb-pgrepl   sb-backup   sb-failover   sb-consensus   sb-api     (none knows another)
 //!  0  sb-topology    sb-pgtypes
 //! ```
@@ -44,7 +44,8 @@ pub const RULES: &[Rule] = &[
     rule("sb-failover", 1, LEVEL_0),
     rule("sb-consensus", 1, LEVEL_0),
     rule("sb-api", 1, LEVEL_0),
-    rule("sb-client", 2, &["sb-api"]),
+    // The names of servers and sites: a certificate is made for one of them.
+    rule("sb-client", 2, &["sb-api", "sb-topology"]),
     rule("sb-lab", 3, &["sb-client", "sb-api", "sb-topology"]),
     rule("sb-web", 3, &["sb-client", "sb-api", "sb-topology"]),
     rule("sb-exporter", 3, &["sb-client", "sb-api"]),
