@@ -47,6 +47,12 @@ impl UnknownTarget {
 }
 
 impl Target {
+    /// Every server of the site of this one.
+    #[must_use]
+    pub fn site_of(place: Place) -> Self {
+        Self { word: place.site().to_owned(), places: members(place.site()) }
+    }
+
     /// The places that are meant.
     #[must_use]
     pub fn places(&self) -> &[Place] {

@@ -162,7 +162,10 @@ impl Host {
             self.links.darken(self.place);
             self.set_power(Power::Frozen);
         }
-        processes::signal_part(self.namespace, part, Signal::SIGSTOP)
+        let stopped = processes::signal_part(self.namespace, part, Signal::SIGSTOP)?;
+        // What was forked while the list was read; what is stopped forks no more.
+        processes::signal_part(self.namespace, part, Signal::SIGSTOP)?;
+        Ok(stopped)
     }
 
     /// Lets everything that is stopped go on.

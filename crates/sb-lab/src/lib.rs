@@ -5,14 +5,20 @@
 //! link by itself.
 
 pub mod cli;
+pub mod cluster;
+pub mod control;
+pub mod demo;
 pub mod fault;
 pub mod host;
+pub mod lab;
 pub mod namespace;
 pub mod network;
 pub mod options;
+pub mod picture;
 pub mod place;
 pub mod processes;
 pub mod recorder;
+pub mod serve;
 pub mod stage;
 pub mod unit;
 pub mod wan;

@@ -56,12 +56,41 @@ impl NetworkNamespace {
         enter(self.file.as_fd())
     }
 
+    /// Runs work on a thread inside, with a runtime of its own.
+    ///
+    /// # Errors
+    /// When the thread cannot be made or moved, or the work panics.
+    pub async fn run_async<T, W>(&self, work: impl FnOnce() -> W + Send + 'static) -> io::Result<T>
+    where
+        T: Send + 'static,
+        W: Future<Output = T>,
+    {
+        let namespace = self.handle()?;
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        std::thread::Builder::new().name("lab-client".into()).spawn(move || {
+            let run = || {
+                enter(namespace.as_fd())?;
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                Ok(runtime.block_on(work()))
+            };
+            // Nobody listens any more when the lab is ending.
+            let _ = answer.send(run());
+        })?;
+        answered.await.unwrap_or_else(|_| Err(io::Error::other("the work in the namespace panicked")))
+    }
+
     /// A handle for a process that is about to be started; see [`enter`].
     ///
     /// # Errors
     /// When the process has no descriptor left.
     pub fn handle(&self) -> io::Result<File> {
         self.file.try_clone()
+    }
+
+    /// Its descriptor in this process, open as long as this value.
+    #[must_use]
+    pub fn as_raw_fd(&self) -> i32 {
+        self.file.as_raw_fd()
     }
 
     /// What names it: the number that `/proc/PID/ns/net` shows.

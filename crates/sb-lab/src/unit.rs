@@ -1,7 +1,7 @@
 //! A program of a server that is started again when it ends, as systemd would do it.
 
 use std::fs::OpenOptions;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -84,10 +84,10 @@ async fn supervise(program: Program, namespace: std::fs::File, mut orders: watch
         let started = Instant::now();
         match start(&program, &namespace) {
             Ok(mut child) => match child.wait().await {
-                Ok(status) => tracing::info!(program = %program.name, %status, "ended"),
-                Err(error) => tracing::error!(program = %program.name, %error, "could not be waited for"),
+                Ok(status) => note(&program, &format!("ended: {status}")),
+                Err(error) => note(&program, &format!("could not be waited for: {error}")),
             },
-            Err(error) => tracing::error!(program = %program.name, %error, "could not be started"),
+            Err(error) => note(&program, &format!("could not be started: {error}")),
         }
         pause = if started.elapsed() > STEADY { PAUSE_MIN } else { (pause * 2).min(PAUSE_MAX) };
         // A host that comes back starts its programs at once.
@@ -95,6 +95,14 @@ async fn supervise(program: Program, namespace: std::fs::File, mut orders: watch
         if *orders.borrow() == Order::Rest {
             pause = PAUSE_MIN;
         }
+    }
+}
+
+/// Between the program's own lines, where its reader will look.
+fn note(program: &Program, what: &str) {
+    tracing::info!(program = %program.name, what);
+    if let Ok(mut log) = OpenOptions::new().create(true).append(true).open(&program.log) {
+        let _ = writeln!(log, "-- {} {what}", program.name);
     }
 }
 

@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::Instant;
 
+use sb_lab::options::Storage;
 use sb_lab::stage::{Inside, Stage, launch_attended};
 
 /// One test. It fails by panicking.
@@ -135,7 +136,7 @@ fn run_outside(program: &Program, wanted: &Wanted) -> ExitCode {
     if !program.inside.iter().any(|case| wanted.includes(case.name)) {
         return here;
     }
-    let inside = launch_attended().unwrap_or_else(|error| {
+    let inside = launch_attended(&Storage::Memory).unwrap_or_else(|error| {
         eprintln!("error: {error}\nhint: {}", error.hint());
         ExitCode::FAILURE
     });

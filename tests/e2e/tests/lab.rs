@@ -25,7 +25,7 @@ fn main() -> ExitCode {
 fn network(inside: &Inside) -> &'static Network {
     static NETWORK: OnceLock<Network> = OnceLock::new();
     NETWORK.get_or_init(|| {
-        inside.mount(None).expect("mounts");
+        inside.mount().expect("mounts");
         Network::build().expect("network")
     })
 }

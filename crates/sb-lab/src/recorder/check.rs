@@ -25,7 +25,13 @@ impl Findings {
     /// Whether every promise was kept and nothing was invented.
     #[must_use]
     pub fn clean(&self) -> bool {
-        self.lost.is_empty() && self.duplicates.is_empty() && self.strangers.is_empty()
+        self.lost.is_empty() && self.invented_nothing()
+    }
+
+    /// Whether every row was written once and by us.
+    #[must_use]
+    pub fn invented_nothing(&self) -> bool {
+        self.duplicates.is_empty() && self.strangers.is_empty()
     }
 }
 

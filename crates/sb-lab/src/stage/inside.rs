@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Read};
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
@@ -19,12 +19,13 @@ const MOUNT_POINTS: [&str; 4] = ["/srv", "/mnt", "/media", "/opt"];
 pub(super) struct Given {
     pub(super) leash: Option<RawFd>,
     pub(super) control: Option<RawFd>,
+    pub(super) disk: Option<RawFd>,
 }
 
 impl Given {
     pub(super) fn to_text(self) -> String {
         let part = |name: &str, fd: Option<RawFd>| fd.map(|fd| format!("{name}={fd}"));
-        let parts = [part("leash", self.leash), part("control", self.control)];
+        let parts = [part("leash", self.leash), part("control", self.control), part("disk", self.disk)];
         parts.into_iter().flatten().collect::<Vec<_>>().join(",")
     }
 
@@ -32,7 +33,7 @@ impl Given {
         let number = |name: &str| {
             text.split(',').find_map(|part| part.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
         };
-        Self { leash: number("leash"), control: number("control") }
+        Self { leash: number("leash"), control: number("control"), disk: number("disk") }
     }
 }
 
@@ -74,12 +75,12 @@ impl Inside {
         self.given.control.map(birth::adopt)
     }
 
-    /// Makes `/proc` show the lab's processes and mounts a file system in memory, or `disk`, for the lab's files.
-    /// Returns where. Nobody outside sees these mounts.
+    /// Makes `/proc` show the lab's processes and mounts the lab's files: a file system in memory, or the directory
+    /// that the launcher has made. Returns where. Nobody outside sees these mounts.
     ///
     /// # Errors
     /// When the system refuses a mount, as some containers do.
-    pub fn mount(&self, disk: Option<&Path>) -> Result<PathBuf, StageError> {
+    pub fn mount(&self) -> Result<PathBuf, StageError> {
         let failed = |step: &'static str| {
             move |errno: nix::errno::Errno| StageError::Setup { step, source: errno.into() }
         };
@@ -88,9 +89,14 @@ impl Inside {
             .map_err(failed("unshare mounts"))?;
         mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), none).map_err(failed("mount /proc"))?;
         let root = mount_point()?;
-        match disk {
+        match self.given.disk {
             None => mount(Some("sb-lab"), &root, Some("tmpfs"), MsFlags::empty(), Some("mode=0755")),
-            Some(disk) => mount(Some(disk), &root, none, MsFlags::MS_BIND, none),
+            Some(disk) => {
+                // Held, and with it the lock, until the lab ends.
+                let disk = std::mem::ManuallyDrop::new(birth::adopt(disk));
+                let path = format!("/proc/self/fd/{}", disk.as_raw_fd());
+                mount(Some(path.as_str()), &root, none, MsFlags::MS_BIND, none)
+            }
         }
         .map_err(failed("mount the lab's files"))?;
         Ok(root)
@@ -135,9 +141,9 @@ mod tests {
     fn descriptors_are_read_as_they_were_written() {
         for given in [
             Given::default(),
-            Given { leash: Some(5), control: None },
-            Given { leash: None, control: Some(7) },
-            Given { leash: Some(5), control: Some(7) },
+            Given { leash: Some(5), ..Given::default() },
+            Given { control: Some(7), ..Given::default() },
+            Given { leash: Some(5), control: Some(7), disk: Some(9) },
         ] {
             assert_eq!(Given::parse(&given.to_text()), given);
         }

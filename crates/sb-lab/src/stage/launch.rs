@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::process::ExitCode;
 
@@ -15,7 +15,8 @@ use signal_hook::iterator::Signals;
 
 use super::birth::{Birth, Tie};
 use super::inside::Given;
-use super::{STAGE_VARIABLE, StageError};
+use super::{DiskDirectory, STAGE_VARIABLE, StageError};
+use crate::options::Storage;
 
 /// A lab in the background.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,26 +29,46 @@ pub struct Detached {
 ///
 /// # Errors
 /// When namespaces cannot be made or the program cannot be started.
-pub fn launch_attended() -> Result<ExitCode, StageError> {
+pub fn launch_attended(storage: &Storage) -> Result<ExitCode, StageError> {
     let start = |errno: nix::errno::Errno| StageError::Start(errno.into());
+    let disk = disk_directory(storage)?;
     let (leash_inside, leash) = pipe2(OFlag::O_CLOEXEC).map_err(start)?;
     inherit(&leash_inside).map_err(start)?;
-    let given = Given { leash: Some(leash_inside.as_raw_fd()), control: None };
+    let given =
+        Given { leash: Some(leash_inside.as_raw_fd()), disk: hand_down(disk.as_ref())?, ..Given::default() };
     let init = birth(given, Tie::DiesWithLauncher)?.start()?;
     drop(leash_inside);
     pull_on_signals(leash, init).map_err(StageError::Start)?;
-    Ok(wait(init))
+    let ended = wait(init);
+    if let Some(disk) = disk {
+        disk.remove().map_err(StageError::Start)?;
+    }
+    Ok(ended)
 }
 
 /// Starts this program again inside, where it serves `control`, a listening socket, and outlives the caller.
 ///
 /// # Errors
 /// As [`launch_attended`].
-pub fn launch_detached(control: &OwnedFd) -> Result<Detached, StageError> {
+pub fn launch_detached(control: &OwnedFd, storage: &Storage) -> Result<Detached, StageError> {
+    let disk = disk_directory(storage)?;
     inherit(control).map_err(|errno| StageError::Start(errno.into()))?;
-    let given = Given { leash: None, control: Some(control.as_raw_fd()) };
+    let given = Given { leash: None, control: Some(control.as_raw_fd()), disk: hand_down(disk.as_ref())? };
     let init = birth(given, Tie::Independent)?.start()?;
     Ok(Detached { init: init.as_raw() })
+}
+
+fn disk_directory(storage: &Storage) -> Result<Option<DiskDirectory>, StageError> {
+    match storage {
+        Storage::Memory => Ok(None),
+        Storage::Disk(parent) => DiskDirectory::create(parent)
+            .map(Some)
+            .map_err(|source| StageError::Disk { parent: parent.clone(), source }),
+    }
+}
+
+fn hand_down(disk: Option<&DiskDirectory>) -> Result<Option<RawFd>, StageError> {
+    disk.map(|disk| inherit(disk.handle())).transpose().map_err(|errno| StageError::Start(errno.into()))
 }
 
 fn birth(given: Given, tie: Tie) -> Result<Birth, StageError> {
@@ -66,7 +87,8 @@ fn birth(given: Given, tie: Tie) -> Result<Birth, StageError> {
     })
 }
 
-fn inherit(descriptor: &OwnedFd) -> nix::Result<RawFd> {
+fn inherit(descriptor: &impl AsFd) -> nix::Result<RawFd> {
+    let descriptor = descriptor.as_fd();
     fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::empty()))?;
     Ok(descriptor.as_raw_fd())
 }

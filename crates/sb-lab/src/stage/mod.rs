@@ -13,12 +13,14 @@
 //! ends, the kernel kills init. So it does not matter who is killed, nor how.
 
 mod birth;
+mod disk;
 mod inside;
 mod launch;
 
 use std::io;
 use std::path::PathBuf;
 
+pub use disk::DiskDirectory;
 pub use inside::{Inside, Interrupt};
 pub use launch::{Detached, launch_attended, launch_detached};
 
@@ -46,6 +48,15 @@ pub enum StageError {
         /// What was looked at.
         tried: Vec<PathBuf>,
     },
+    /// The directory for the lab's files cannot be used.
+    #[error("could not make a directory for the lab's files in `{parent}`")]
+    Disk {
+        /// Where.
+        parent: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// The program could not be started again.
     #[error("could not start the lab")]
     Start(#[source] io::Error),
@@ -61,6 +72,7 @@ impl StageError {
                  sysctl -w kernel.apparmor_restrict_unprivileged_userns=0; chmod 0666 /dev/net/tun; \
                  inside a container it also needs the capability SYS_ADMIN and the device /dev/net/tun"
             }
+            Self::Disk { .. } => "Name another directory with --storage, or use --storage memory.",
             Self::NoMountPoint { .. } => "Create /srv, or run it from another directory.",
             Self::Start(_) => "Check that the program's own file can still be read and executed.",
         }

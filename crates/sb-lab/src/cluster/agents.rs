@@ -1,0 +1,67 @@
+//! Asks the agents, through their Unix sockets: those work also when the network does not.
+
+use std::time::Duration;
+
+use sb_api::{Event, EventsQuery, ServerStatus, Status, SwitchoverRequest};
+use sb_client::{CallError, Client, Target};
+
+use crate::host::Directories;
+use crate::place::Place;
+
+/// Longest wait for one answer. A frozen agent must not hold up the screen.
+const ANSWER_LIMIT: Duration = Duration::from_secs(1);
+
+/// A client for every server's agent.
+#[derive(Debug, Clone)]
+pub struct Agents {
+    /// By [`Place::index`].
+    clients: Vec<Client>,
+}
+
+impl Agents {
+    /// Clients for the servers with these directories, in the order of [`Place::servers`].
+    #[must_use]
+    pub fn new<'a>(directories: impl Iterator<Item = &'a Directories>) -> Self {
+        let client = |directories: &Directories| {
+            Client::new(Target::Unix(directories.run.join("agent.sock"))).deadline(ANSWER_LIMIT)
+        };
+        Self { clients: directories.map(client).collect() }
+    }
+
+    /// What a server's agent says of its own server.
+    ///
+    /// # Errors
+    /// When it does not answer within a second.
+    pub async fn server(&self, place: Place) -> Result<ServerStatus, CallError> {
+        self.clients[place.index()].server().await
+    }
+
+    /// What a server's agent says of the whole cluster.
+    ///
+    /// # Errors
+    /// As [`Agents::server`].
+    pub async fn cluster(&self, place: Place) -> Result<Status, CallError> {
+        self.clients[place.index()].status().await
+    }
+
+    /// What an agent has written into its journal after an entry.
+    ///
+    /// # Errors
+    /// As [`Agents::server`].
+    pub async fn events(&self, place: Place, since: u64) -> Result<Vec<Event>, CallError> {
+        self.clients[place.index()].events(EventsQuery { since, wait: 0 }).await
+    }
+
+    /// Asks for a planned move of the primary.
+    ///
+    /// # Errors
+    /// When the agent refuses or does not answer.
+    pub async fn switchover(&self, at: Place, to: Option<Place>) -> Result<(), CallError> {
+        let request = SwitchoverRequest {
+            to: to.map(|place| place.name().to_owned()),
+            dry_run: false,
+            expect_primary: Some(at.name().to_owned()),
+        };
+        self.clients[at.index()].switchover(&request).await.map(drop)
+    }
+}

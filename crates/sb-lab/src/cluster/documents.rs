@@ -1,0 +1,117 @@
+//! The documents of the lab's cluster, as an operator would write them.
+
+use serde_json::{Value, json};
+
+use crate::options::{Durability, LabOptions};
+use crate::place::Place;
+
+/// The application's database.
+pub const DATABASE: &str = "show_build";
+
+/// The role that owns it.
+pub const OWNER: &str = "show_build";
+
+/// PostgreSQL's port on every server.
+pub const PORT: u16 = 5432;
+
+/// Public addresses of servers, from a block that is nobody's (RFC 5737). Nothing is ever sent there.
+const PUBLIC_NETWORK: &str = "203.0.113";
+
+/// Where the cluster is first started.
+const PRIMARY_SITE: &str = "ravena";
+
+/// Sites in the order of preference, with their names for people.
+const SITES: [(&str, &str); 5] = [
+    ("ravena", "Ravena, NY"),
+    ("burlington", "Burlington, VT"),
+    ("montpelier", "Montpelier, VT"),
+    ("nantucket", "Nantucket, MA"),
+    ("tucson", "Tucson, AZ"),
+];
+
+/// The server that starts the cluster.
+pub(super) fn bootstrap() -> Place {
+    Place::servers().next().expect("the lab has servers")
+}
+
+/// File names and contents.
+pub(super) fn all(options: &LabOptions, password: &str) -> [(&'static str, Value); 3] {
+    [
+        ("database.json", database(password)),
+        ("sites.json", sites(options.durability)),
+        ("policy.json", policy(options)),
+    ]
+}
+
+fn database(password: &str) -> Value {
+    json!({
+        "host": bootstrap().address().to_string(),
+        "port": PORT,
+        "database": DATABASE,
+        "username": OWNER,
+        "password": password,
+        "ssl": true,
+    })
+}
+
+fn sites(durability: Durability) -> Value {
+    let entries = SITES.iter().zip(1..).map(|((key, name), rank)| {
+        let primary = *key == PRIMARY_SITE;
+        let servers: Vec<Place> = Place::servers().filter(|place| place.site() == *key).collect();
+        let site = json!({
+            "name": name,
+            "ip": public_address(servers[0]),
+            "wireguardIp": servers[0].address().to_string(),
+            "subnet": subnet(servers[0]),
+            "enabled": true,
+            "replicationMode": if durability.survives_the_primary() { "sync" } else { "async" },
+            "role": if primary { "primary" } else { "replica" },
+            "priority": rank * 10,
+            "servers": servers.iter().map(|server| self::server(*server)).collect::<Vec<_>>(),
+        });
+        ((*key).to_owned(), site)
+    });
+    Value::Object(entries.collect())
+}
+
+fn server(place: Place) -> Value {
+    json!({
+        "name": place.name(),
+        "ip": public_address(place),
+        "wireguardIp": place.address().to_string(),
+    })
+}
+
+fn policy(options: &LabOptions) -> Value {
+    json!({
+        "failover": { "profile": options.profile.as_str() },
+        "durability": { "mode": options.durability.as_str() },
+    })
+}
+
+fn public_address(place: Place) -> String {
+    format!("{PUBLIC_NETWORK}.{}", place.index() + 1)
+}
+
+fn subnet(place: Place) -> String {
+    let [a, b, c, _] = place.address().octets();
+    format!("{a}.{b}.{c}.0/24")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_server_stands_in_the_sites_document_once() {
+        let sites = sites(Durability::Sync);
+        let named: Vec<&str> = SITES
+            .iter()
+            .flat_map(|(key, _)| sites[key]["servers"].as_array().unwrap())
+            .map(|server| server["name"].as_str().unwrap())
+            .collect();
+        assert_eq!(named, Place::servers().map(Place::name).collect::<Vec<_>>());
+        assert_eq!(sites["ravena"]["role"], "primary");
+        assert_eq!(sites["burlington"]["subnet"], "10.0.2.0/24");
+    }
+}

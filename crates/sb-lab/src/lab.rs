@@ -1,0 +1,244 @@
+//! The lab as a whole: the network, the servers on it, and what can be done to them.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::cluster::{self, Agents, BundlesError, Credentials, PostgresUser, ProgramsError};
+use crate::fault::{Fault, Part, Target};
+use crate::host::{Directories, Host};
+use crate::network::{Links, Network};
+use crate::options::LabOptions;
+use crate::place::Place;
+use crate::recorder::{Access, Recorder, RecorderPlan};
+
+/// The lab could not be built, or a fault not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum LabError {
+    /// The system refused a namespace or a TUN device.
+    #[error("could not make the network of the lab")]
+    Network(#[source] io::Error),
+    /// Configuration and certificates could not be made.
+    #[error(transparent)]
+    Bundles(#[from] BundlesError),
+    /// A program is missing or cannot be prepared.
+    #[error(transparent)]
+    Programs(#[from] ProgramsError),
+    /// A server could not be set up.
+    #[error("could not set up `{place}`")]
+    Host {
+        /// Which.
+        place: Place,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Something could not be done to a server.
+    #[error("could not signal the processes of `{place}`")]
+    Signal {
+        /// Which server.
+        place: Place,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// There is nothing to do it to.
+    #[error("nothing of that kind runs on `{target}`")]
+    NothingThere {
+        /// What was meant.
+        target: Target,
+    },
+}
+
+impl LabError {
+    /// What a person can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Network(_) => Some(
+                "The lab needs /dev/net/tun: as root `modprobe tun`; for other users `chmod 0666 /dev/net/tun`.".into(),
+            ),
+            Self::Programs(ProgramsError::NoAgent { tried }) => {
+                let tried: Vec<_> = tried.iter().map(|path| path.display().to_string()).collect();
+                Some(format!(
+                    "Looked for {}. Build it: cargo build -p sb-agent; or name it in SB_AGENT.",
+                    tried.join(", ")
+                ))
+            }
+            Self::Programs(ProgramsError::NoPostgresUser) => {
+                Some("Install PostgreSQL's packages (apt-get install postgresql), or do not run the lab as root.".into())
+            }
+            Self::NothingThere { .. } => Some("See what runs: sb-cli lab status".into()),
+            Self::Bundles(_) | Self::Programs(_) | Self::Host { .. } | Self::Signal { .. } => None,
+        }
+    }
+}
+
+/// Six servers at five sites.
+#[derive(Debug)]
+pub struct Lab {
+    // Before the network: servers end before their links do.
+    hosts: Vec<Host>,
+    network: Network,
+    credentials: Credentials,
+    agents: Agents,
+    logs: PathBuf,
+}
+
+impl Lab {
+    /// Builds network, bundles and servers under `root`; every server is still switched off. Call it inside a
+    /// Tokio runtime, which then supervises the servers' programs.
+    ///
+    /// # Errors
+    /// When the system refuses something; see [`LabError::hint`].
+    pub fn build(root: &Path, options: &LabOptions) -> Result<Self, LabError> {
+        let user = PostgresUser::choose()?;
+        let agent = cluster::install_agent(root)?;
+        let network = Network::build().map_err(LabError::Network)?;
+        let servers = root.join("servers");
+        let credentials = cluster::make(options, &servers)?;
+        let host = |place: Place| {
+            let failed = |source| LabError::Host { place, source };
+            let directories = Directories::under(&servers, place);
+            directories.create().map_err(failed)?;
+            let programs = cluster::programs_of(&directories, &agent, user)?;
+            Host::new(place, directories, network.namespace(place), network.links(), programs).map_err(failed)
+        };
+        let hosts = Place::servers().map(host).collect::<Result<Vec<_>, LabError>>()?;
+        let agents = Agents::new(hosts.iter().map(Host::directories));
+        Ok(Self { hosts, network, credentials, agents, logs: options.logs.clone() })
+    }
+
+    /// Switches every server on.
+    pub fn switch_on(&self) {
+        self.hosts.iter().for_each(Host::switch_on);
+    }
+
+    /// One server. The office is none.
+    #[must_use]
+    pub fn host(&self, place: Place) -> Option<&Host> {
+        self.hosts.get(place.index())
+    }
+
+    /// Every server.
+    #[must_use]
+    pub fn hosts(&self) -> &[Host] {
+        &self.hosts
+    }
+
+    /// The network between them.
+    #[must_use]
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The links, to cut and to heal.
+    #[must_use]
+    pub fn links(&self) -> Links {
+        self.network.links()
+    }
+
+    /// The agents, to ask.
+    #[must_use]
+    pub fn agents(&self) -> &Agents {
+        &self.agents
+    }
+
+    /// How clients get into the database.
+    #[must_use]
+    pub fn access(&self) -> Access {
+        self.credentials.access()
+    }
+
+    /// Starts clients that write.
+    ///
+    /// # Errors
+    /// When a thread cannot be made.
+    pub fn record(&self, plan: RecorderPlan) -> io::Result<Recorder> {
+        Recorder::start(&self.network, self.access(), plan)
+    }
+
+    /// Runs a client's work in a place of the lab, on a thread of its own.
+    ///
+    /// # Errors
+    /// When a thread cannot be made or the work panics.
+    pub async fn client<T, W>(
+        &self,
+        place: Place,
+        work: impl FnOnce(Access) -> W + Send + 'static,
+    ) -> io::Result<T>
+    where
+        T: Send + 'static,
+        W: Future<Output = T>,
+    {
+        let access = self.access();
+        self.network.namespace(place).run_async(move || work(access)).await
+    }
+
+    /// Lets something go wrong, or puts it right.
+    ///
+    /// # Errors
+    /// When processes cannot be signalled, or there is nothing to do it to.
+    pub fn apply(&self, fault: &Fault) -> Result<(), LabError> {
+        let links = self.links();
+        match fault {
+            Fault::Cut(from, to) => links.cut(from.places(), to.places()),
+            Fault::CutBoth(a, b) => links.cut_both(a.places(), b.places()),
+            Fault::Isolate(target) => links.isolate(target.places()),
+            Fault::Heal => links.heal(),
+            Fault::Kill(target, Part::Host) => self.each(target, |host| host.lose_power().map(|()| 1))?,
+            Fault::Kill(target, part) => self.each(target, |host| host.kill(*part))?,
+            Fault::Freeze(target, part) => self.each(target, |host| host.freeze(*part))?,
+            Fault::Thaw(target) => self.each(target, |host| host.thaw().map(|()| 1))?,
+            Fault::Return(target) => self.each(target, |host| {
+                host.switch_on();
+                Ok(1)
+            })?,
+        }
+        Ok(())
+    }
+
+    /// Copies what the servers' programs have printed out of the lab, so that it can be read afterwards.
+    ///
+    /// # Errors
+    /// When the directory cannot be written.
+    pub fn keep_logs(&self, story: &str) -> io::Result<PathBuf> {
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let kept = self.logs.join(format!("{story}-{seconds}-{}", std::process::id()));
+        for host in &self.hosts {
+            let to = kept.join(host.place().name());
+            fs::create_dir_all(&to)?;
+            let Directories { state, log, .. } = host.directories();
+            copy_files(log, &to)?;
+            copy_files(&state.join("pglog"), &to)?;
+            copy_files(state, &to)?;
+        }
+        Ok(kept)
+    }
+
+    fn each(&self, target: &Target, act: impl Fn(&Host) -> io::Result<usize>) -> Result<(), LabError> {
+        let mut touched = 0;
+        for host in target.places().iter().filter_map(|place| self.host(*place)) {
+            touched += act(host).map_err(|source| LabError::Signal { place: host.place(), source })?;
+        }
+        if touched == 0 { Err(LabError::NothingThere { target: target.clone() }) } else { Ok(()) }
+    }
+}
+
+/// Copies what a directory's files say, without secrets and without what lies below it. A directory that does not
+/// exist has nothing to say.
+fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(from) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let path = entry?.path();
+        let told = path.extension().is_some_and(|kind| kind == "log" || kind == "jsonl");
+        if let (true, Some(name)) = (told && path.is_file(), path.file_name()) {
+            fs::copy(&path, to.join(name))?;
+        }
+    }
+    Ok(())
+}
