@@ -1,2 +1,7 @@
-//! Placeholder until the program lands.
-fn main() {}
+//! `sb-cli`: watch, move and set up a cluster from a terminal.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sb_cli::run(std::env::args_os())
+}

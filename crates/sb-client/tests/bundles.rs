@@ -1,5 +1,7 @@
 //! Bundles of a whole cluster, as files and as the TLS handshakes that they allow.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};

@@ -142,15 +142,21 @@ impl Client {
         self.get(&format!("/v1/operations/{}", call::path_segment(id))).await
     }
 
-    /// Waits until an operation has ended, at most `limit`. An agent that does not answer for a moment (it may be
-    /// the one that is being replaced) does not end the waiting.
+    /// Waits until an operation has ended, at most `limit`, and shows every picture of it to `seen`. An agent that
+    /// does not answer for a moment (it may be the one that is being replaced) does not end the waiting.
     ///
     /// # Errors
     /// [`CallError::StillRunning`] when the limit has passed: the operation goes on. Otherwise as every call, for
     /// answers that waiting cannot mend.
-    pub async fn wait(&self, operation: Operation, limit: Duration) -> Result<Operation, CallError> {
+    pub async fn wait(
+        &self,
+        operation: Operation,
+        limit: Duration,
+        mut seen: impl FnMut(&Operation),
+    ) -> Result<Operation, CallError> {
         let end = tokio::time::Instant::now() + limit;
         let mut latest = operation;
+        seen(&latest);
         while !latest.ended() {
             if tokio::time::Instant::now() >= end {
                 return Err(CallError::StillRunning { id: latest.id, limit });
@@ -161,6 +167,7 @@ impl Client {
                 Err(error) if error.may_pass() => {}
                 Err(error) => return Err(error),
             }
+            seen(&latest);
         }
         Ok(latest)
     }

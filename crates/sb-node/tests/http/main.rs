@@ -1,5 +1,7 @@
 //! The agent's listeners and router, called by the real client over real sockets.
 
+#![allow(clippy::unwrap_used)]
+
 mod fake;
 
 use std::path::PathBuf;
@@ -85,7 +87,7 @@ async fn an_operation_that_goes_on_is_accepted_and_can_be_awaited() {
     assert!(raw.contains("location: /v1/operations/op-7\r\n"), "{raw}");
 
     let running = socket.client().switchover(&SwitchoverRequest::default()).await.unwrap();
-    let ended = socket.client().wait(running, Duration::from_secs(10)).await.unwrap();
+    let ended = socket.client().wait(running, Duration::from_secs(10), |_| ()).await.unwrap();
     assert_eq!(ended.state, OperationState::Done);
 
     let plan = SwitchoverRequest { dry_run: true, ..SwitchoverRequest::default() };
@@ -95,7 +97,7 @@ async fn an_operation_that_goes_on_is_accepted_and_can_be_awaited() {
 #[tokio::test]
 async fn waiting_for_an_operation_ends_at_its_limit() {
     let socket = OnSocket::serve(agent());
-    let late = socket.client().wait(operation(OperationState::Running), Duration::ZERO).await;
+    let late = socket.client().wait(operation(OperationState::Running), Duration::ZERO, |_| ()).await;
     assert!(matches!(late, Err(CallError::StillRunning { .. })), "{late:?}");
 }
 

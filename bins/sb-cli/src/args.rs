@@ -1,0 +1,190 @@
+//! The words of the command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::units;
+
+/// Watch, move and set up a PostgreSQL cluster of small sites
+#[derive(Debug, Parser)]
+#[command(name = "sb-cli", version, max_term_width = 100, after_help = EXIT_HELP)]
+pub struct Cli {
+    /// Which agent to ask, and how
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+    /// How data is written
+    #[arg(short, long, global = true, value_enum, default_value = "table", value_name = "FORMAT")]
+    pub output: Output,
+    /// What to do
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+const EXIT_HELP: &str = "Exit status: 0 done; 1 failed; 2 usage; 3 refused by a safety gate, nothing was changed; \
+4 no agent reached or not authorised; 5 timed out, the operation goes on; 6 degraded; 7 critical.";
+
+/// How data is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people
+    Table,
+    /// For people with wide screens
+    Wide,
+    /// For programs; carries schema_version
+    Json,
+}
+
+/// Which agent to ask, and how. Any agent of the cluster can answer.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Connection")]
+pub struct ConnectionArgs {
+    /// The agent's Unix socket; with --ssh, the one on HOST
+    #[arg(long, global = true, env = "SB_SOCKET", value_name = "PATH", default_value = sb_client::SOCKET_DEFAULT)]
+    pub socket: PathBuf,
+    /// Ask the agent on HOST through its Unix socket, forwarded by ssh
+    #[arg(long, global = true, value_name = "HOST", conflicts_with_all = ["server", "token_file", "ca"])]
+    pub ssh: Option<String>,
+    /// Ask the agent at https://HOST[:PORT] with a token
+    #[arg(long, global = true, env = "SB_SERVER", value_name = "URL", requires_all = ["token_file", "ca"])]
+    pub server: Option<String>,
+    /// File with the token for --server
+    #[arg(long, global = true, env = "SB_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// File with the certificate of the cluster's authority for --server
+    #[arg(long, global = true, env = "SB_CA", value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Verbs that ask an agent
+    #[command(flatten)]
+    Agent(AgentVerb),
+    /// Print a completion script
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Verbs that ask an agent.
+#[derive(Debug, Subcommand)]
+pub enum AgentVerb {
+    /// One page: verdict, sites, servers, lag
+    Status(StatusArgs),
+    /// Move the primary on purpose; nothing is lost
+    Switchover(SwitchoverArgs),
+    /// Promote a server although the primary cannot hand over
+    Failover(FailoverArgs),
+    /// Hold back automatic failover for a while
+    Pause(PauseArgs),
+    /// End a pause
+    Resume,
+    /// The changes of primary
+    History,
+    /// What happened
+    Events(EventsArgs),
+    /// Why (not): a server, an operation, a code, or the whole cluster
+    Explain {
+        /// What to explain
+        #[arg(value_name = "SERVER|OPERATION|CODE")]
+        subject: Option<String>,
+    },
+    /// Operations under way and past
+    Ops(OpsArgs),
+}
+
+/// `status`
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Again every second, until interrupted
+    #[arg(long)]
+    pub watch: bool,
+}
+
+/// What every verb that moves the primary takes.
+#[derive(Debug, Args)]
+pub struct TransferArgs {
+    /// Pass the gates and show the plan; change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask; without a terminal also needs --expect-primary
+    #[arg(long)]
+    pub yes: bool,
+    /// Refuse when another server is primary
+    #[arg(long, value_name = "SERVER")]
+    pub expect_primary: Option<String>,
+    /// How long to wait for the end of the operation; it goes on afterwards
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = units::duration)]
+    pub timeout: Duration,
+}
+
+/// `switchover`
+#[derive(Debug, Args)]
+pub struct SwitchoverArgs {
+    /// The new primary; without it the best candidate
+    #[arg(long, value_name = "SERVER")]
+    pub to: Option<String>,
+    /// How
+    #[command(flatten)]
+    pub transfer: TransferArgs,
+}
+
+/// `failover`
+#[derive(Debug, Args)]
+pub struct FailoverArgs {
+    /// The new primary
+    #[arg(long, value_name = "SERVER")]
+    pub to: String,
+    /// Lose confirmed commits, up to this much WAL, such as 48MiB
+    #[arg(long, value_name = "BYTES", value_parser = units::bytes)]
+    pub accept_data_loss: Option<u64>,
+    /// How
+    #[command(flatten)]
+    pub transfer: TransferArgs,
+}
+
+/// `pause`
+#[derive(Debug, Args)]
+pub struct PauseArgs {
+    /// When it ends by itself
+    #[arg(long = "for", value_name = "DURATION", default_value = "2h", value_parser = units::duration)]
+    pub duration: Duration,
+    /// Why, for the others
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+/// `events`
+#[derive(Debug, Args)]
+pub struct EventsArgs {
+    /// Go on as more happens, until interrupted
+    #[arg(long)]
+    pub follow: bool,
+    /// Only events with a greater id
+    #[arg(long, value_name = "ID", default_value_t = 0)]
+    pub since: u64,
+}
+
+/// `ops`
+#[derive(Debug, Args)]
+pub struct OpsArgs {
+    /// Which
+    #[command(subcommand)]
+    pub command: Option<OpsCommand>,
+}
+
+/// The verbs of `ops`.
+#[derive(Debug, Subcommand)]
+pub enum OpsCommand {
+    /// All that are remembered
+    List,
+    /// One, with its steps
+    Show {
+        /// Its id
+        id: String,
+    },
+}

@@ -1,0 +1,77 @@
+//! One module a verb.
+
+mod completions;
+mod events;
+mod explain;
+mod history;
+mod operations;
+mod pause;
+mod status;
+mod transfer;
+
+use sb_client::Client;
+use serde::Serialize;
+
+use crate::args::{AgentVerb, Cli, Output, Verb};
+use crate::connection::Connection;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::terminal::Terminal;
+
+/// How a verb ended.
+pub type Ended = Result<Exit, Failure>;
+
+/// Runs one verb.
+pub fn run(cli: Cli, terminal: &mut Terminal) -> Ended {
+    let Cli { connection, output, verb } = cli;
+    match verb {
+        Verb::Completions { shell } => completions::run(shell, terminal),
+        Verb::Agent(verb) => runtime()?.block_on(async {
+            let connection = Connection::open(&connection).await?;
+            ask(verb, &connection.client, output, terminal).await
+        }),
+    }
+}
+
+/// Runs one verb that asks an agent.
+async fn ask(verb: AgentVerb, client: &Client, output: Output, terminal: &mut Terminal) -> Ended {
+    match verb {
+        AgentVerb::Status(args) => status::run(&args, client, output, terminal).await,
+        AgentVerb::Switchover(args) => transfer::switchover(args, client, output, terminal).await,
+        AgentVerb::Failover(args) => transfer::failover(args, client, output, terminal).await,
+        AgentVerb::Pause(args) => pause::pause(args, client, output, terminal).await,
+        AgentVerb::Resume => pause::resume(client, output, terminal).await,
+        AgentVerb::History => history::run(client, output, terminal).await,
+        AgentVerb::Events(args) => events::run(&args, client, output, terminal).await,
+        AgentVerb::Explain { subject } => explain::run(subject.as_deref(), client, output, terminal).await,
+        AgentVerb::Ops(args) => operations::run(args, client, output, terminal).await,
+    }
+}
+
+/// One thread is enough; verbs that start other programs in namespaces of their own must have no second one.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Failed, "could not start").detail(error.to_string()))
+}
+
+/// An answer as JSON that says which version it is.
+#[derive(Serialize)]
+struct Versioned<T> {
+    schema_version: u32,
+    #[serde(flatten)]
+    answer: T,
+}
+
+/// Writes an answer that does not carry its version itself.
+fn write_json<T: Serialize>(answer: T, terminal: &mut Terminal) -> Result<(), Failure> {
+    write_json_as_is(&Versioned { schema_version: sb_api::SCHEMA_VERSION, answer }, terminal)
+}
+
+/// Writes an answer that carries its version itself.
+fn write_json_as_is<T: Serialize>(answer: &T, terminal: &mut Terminal) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(answer)
+        .map_err(|error| Failure::new(Exit::Failed, "could not write JSON").detail(error.to_string()))?;
+    Ok(terminal.data(text)?)
+}

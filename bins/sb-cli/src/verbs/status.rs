@@ -1,0 +1,182 @@
+use std::time::Duration;
+
+use sb_api::{KernelFence, Level, Role, ServerStatus, Status, StoreRole, SyncState};
+use sb_client::Client;
+use serde::Serialize;
+
+use crate::args::{Output, StatusArgs};
+use crate::exit::Exit;
+use crate::table::{Cell, Table};
+use crate::terminal::{Colour, Ink, Terminal};
+use crate::units;
+use crate::verbs::{Ended, write_json_as_is};
+
+/// Pause between two pictures of `--watch`.
+const WATCH_PAUSE: Duration = Duration::from_secs(1);
+
+pub async fn run(args: &StatusArgs, client: &Client, output: Output, terminal: &mut Terminal) -> Ended {
+    if !args.watch {
+        let status = client.status().await?;
+        match output {
+            Output::Json => write_json_as_is(&status, terminal)?,
+            Output::Table | Output::Wide => terminal.data(page(&status, output, terminal.colour()))?,
+        }
+        return Ok(exit(status.cluster.verdict.level));
+    }
+    loop {
+        // An agent that restarts is part of what is watched.
+        match client.status().await {
+            Ok(status) if output == Output::Json => write_json_as_is(&status, terminal)?,
+            Ok(status) => terminal.redraw(page(&status, output, terminal.colour()))?,
+            Err(error) if error.may_pass() => terminal.talk(format!("waiting: {error}")),
+            Err(error) => return Err(error.into()),
+        }
+        tokio::time::sleep(WATCH_PAUSE).await;
+    }
+}
+
+fn exit(level: Level) -> Exit {
+    match level {
+        Level::Ok => Exit::Done,
+        Level::Degraded => Exit::Degraded,
+        Level::Critical => Exit::Critical,
+    }
+}
+
+/// The whole page.
+fn page(status: &Status, output: Output, colour: Colour) -> String {
+    let mut lines = header(status, colour);
+    lines.push(String::new());
+    let table = if output == Output::Wide { wide(status, colour) } else { narrow(status, colour) };
+    lines.push(table.to_string());
+    let problems = status.servers.iter().flat_map(|server| {
+        server.problems.iter().map(move |problem| format!("  {}: {problem}", server.name))
+    });
+    let problems: Vec<String> = problems.collect();
+    if !problems.is_empty() {
+        lines.extend([String::new(), "problems:".into()]);
+        lines.extend(problems);
+    }
+    lines.join("\n")
+}
+
+fn header(status: &Status, colour: Colour) -> Vec<String> {
+    let cluster = &status.cluster;
+    let (word, ink) = match cluster.verdict.level {
+        Level::Ok => ("ok", Ink::Green),
+        Level::Degraded => ("DEGRADED", Ink::Yellow),
+        Level::Critical => ("CRITICAL", Ink::Red),
+    };
+    let word = ink.paint(word, colour);
+    let mut lines = vec![format!("{}: {word}. {}", cluster.name, cluster.verdict.sentence)];
+    let term = cluster.term.map_or("no term yet".into(), |term| format!("term {term}"));
+    let leader = match &cluster.store.leader {
+        Some(leader) => format!("store led by `{leader}`"),
+        None => "store without a known leader".into(),
+    };
+    let (voters, learners) = (cluster.store.voters.len(), cluster.store.learners.len());
+    let durability = json_word(&cluster.durability);
+    lines.push(format!("durability {durability}; {term}; {leader} ({voters} voters, {learners} learners)"));
+    if let Some(reason) = &cluster.degraded {
+        lines.push(format!("degraded: {reason}"));
+    }
+    if let Some(pause) = &cluster.paused {
+        let remaining = pause.remaining_seconds.map_or("an unknown time".into(), units::show_seconds);
+        let reason = pause.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        lines.push(format!("paused by `{}`, for another {remaining}{reason}", pause.by));
+    }
+    if let Some(last) = &cluster.last_handover {
+        let at = last.at.as_deref().unwrap_or("an unknown time");
+        lines.push(format!("last change: `{}` by {} at {at}", last.primary, last.reason));
+    }
+    lines
+}
+
+fn narrow(status: &Status, colour: Colour) -> Table {
+    let mut table = Table::new(colour, &["SITE", "SERVER", "ROLE", "SYNC", "LAG", "RTT"]);
+    for server in &status.servers {
+        table.row(vec![
+            Cell::new(&server.site),
+            Cell::new(&server.name),
+            role(server),
+            sync(server),
+            lag(server),
+            rtt(server),
+        ]);
+    }
+    table
+}
+
+fn wide(status: &Status, colour: Colour) -> Table {
+    let titles = [
+        "SITE", "SERVER", "ROLE", "STATE", "SYNC", "TL", "FLUSHED", "LAG", "UPSTREAM", "STORE", "LEASE",
+        "GUARD", "FENCE", "RTT", "LIFE", "AGENT",
+    ];
+    let mut table = Table::new(colour, &titles);
+    for server in &status.servers {
+        table.row(vec![
+            Cell::new(&server.site),
+            Cell::new(&server.name),
+            role(server),
+            Cell::new(&server.state),
+            sync(server),
+            Cell::of(server.timeline),
+            Cell::of(server.flushed_lsn.as_ref()),
+            lag(server),
+            Cell::of(server.upstream.as_ref()),
+            store(server),
+            Cell::of(server.lease.map(|lease| format!("{} ms", lease.remaining_ms))),
+            Cell::of(server.guard.as_ref().map(|guard| json_word(&guard.state))),
+            fence(server),
+            rtt(server),
+            Cell::of(server.incarnation),
+            Cell::of(server.agent_version.as_ref()),
+        ]);
+    }
+    table
+}
+
+fn role(server: &ServerStatus) -> Cell {
+    if server.reachable == Some(false) {
+        return Cell::new("unreachable").ink(Ink::Red);
+    }
+    let ink = match server.role {
+        Role::Primary => Ink::Green,
+        Role::Standby | Role::Witness => Ink::Plain,
+        Role::Promoting | Role::Cloning | Role::Rewinding => Ink::Yellow,
+        Role::Fenced | Role::Stopped | Role::Unknown => Ink::Red,
+    };
+    Cell::new(server.role.word()).ink(ink)
+}
+
+fn sync(server: &ServerStatus) -> Cell {
+    Cell::of(server.sync.filter(|sync| *sync != SyncState::Unknown).map(|sync| json_word(&sync)))
+}
+
+fn lag(server: &ServerStatus) -> Cell {
+    match (server.role, server.lag_bytes) {
+        (Role::Primary, _) => Cell::new(""),
+        (Role::Standby, None) => Cell::new("unknown").ink(Ink::Yellow),
+        (_, lag) => Cell::of(lag.map(units::show_bytes)),
+    }
+}
+
+fn rtt(server: &ServerStatus) -> Cell {
+    Cell::of(server.rtt_ms.map(|ms| format!("{ms:.1} ms")))
+}
+
+fn store(server: &ServerStatus) -> Cell {
+    Cell::of((server.store_role != StoreRole::Unknown).then(|| json_word(&server.store_role)))
+}
+
+fn fence(server: &ServerStatus) -> Cell {
+    Cell::of((server.kernel_fence != KernelFence::Unknown).then(|| json_word(&server.kernel_fence)))
+}
+
+/// The word that a unit variant has in JSON: one name for a thing, in every format.
+fn json_word<T: Serialize>(value: &T) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => "?".into(),
+    }
+}
