@@ -1,4 +1,9 @@
 //! The guard as a process of its own, with a program that does not want to end.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test fails by panicking and says what it skips"
+)]
 
 mod guard_support;
 

@@ -90,10 +90,8 @@ impl Instance {
     /// When the server does not run, or ours is not in force afterwards.
     pub async fn configure(&self, desired: &Desired) -> Result<Configured, ConfigureError> {
         let mut session = self.session(Duration::from_secs(RELOAD_SECONDS_MAX)).await?;
-        let floors = match session.role().await? {
-            crate::Role::Primary => Vec::new(),
-            crate::Role::Standby => self.control_data().await.map(|c| c.floors).unwrap_or_default(),
-        };
+        // Also of a primary: what was raised while it was a standby stays until it is started anew.
+        let floors = self.control_data().await.map(|control| control.floors).unwrap_or_default();
         let settings = self.settings(desired, &floors)?;
         let (instance, wanted) = (self.clone(), desired.clone());
         off_thread(move || {

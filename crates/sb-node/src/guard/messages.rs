@@ -143,7 +143,8 @@ pub enum GuardReply {
     Started {
         /// The postmaster.
         pid: u32,
-        /// Processes of a former life in the same data directory that were killed first.
+        /// How many processes of a former life in the same data directory were killed first, at least: some end by
+        /// themselves when their postmaster does.
         leftovers_killed: u32,
     },
     /// To [`GuardRequest::KillAll`]: nothing is left.
