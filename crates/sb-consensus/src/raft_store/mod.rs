@@ -5,6 +5,8 @@ mod config;
 mod disk;
 mod driver;
 mod inbox;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;

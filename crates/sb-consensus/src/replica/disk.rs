@@ -29,6 +29,9 @@ pub trait Disk: Send + 'static {
     /// [`DiskError`]. When it is [`DiskError::Full`] the new snapshot may be there already beside the old log,
     /// which [`DiskContent::assemble`] accepts.
     fn replace(&mut self, snapshot: &Snapshot, log: &Record) -> Result<(), DiskError>;
+
+    /// Notes, as well as it can, that what is here must never be used again: acknowledged entries are missing.
+    fn condemn(&mut self, reason: &str);
 }
 
 /// Why something is not durable.
@@ -174,6 +177,7 @@ struct Held {
     snapshot: Option<Snapshot>,
     records: Vec<Record>,
     full: bool,
+    condemned: Option<String>,
 }
 
 impl MemoryDisk {
@@ -194,7 +198,10 @@ impl MemoryDisk {
     ///
     /// As [`DiskContent::assemble`].
     pub fn content(&self) -> Result<DiskContent, String> {
-        self.held(|held| DiskContent::assemble(held.snapshot.clone(), held.records.clone()))
+        self.held(|held| match &held.condemned {
+            Some(reason) => Err(reason.clone()),
+            None => DiskContent::assemble(held.snapshot.clone(), held.records.clone()),
+        })
     }
 
     /// From now on there is no room.
@@ -232,6 +239,10 @@ impl Disk for MemoryDisk {
             held.records = vec![log.clone()];
             Ok(())
         })
+    }
+
+    fn condemn(&mut self, reason: &str) {
+        self.held(|held| held.condemned = Some(reason.to_owned()));
     }
 }
 

@@ -235,7 +235,10 @@ impl<S: StateMachine, D: Disk> Replica<S, D> {
             self.election.enforce(&mut self.node.raft);
             return Ok(());
         }
-        self.check_nothing_lost(message)?;
+        if let Err(halt) = self.check_nothing_lost(message) {
+            self.disk.condemn(&halt.to_string());
+            return Err(halt);
+        }
         if self.state.membership().get(message.from).is_some() || self.state.membership().is_empty() {
             self.heard.insert(message.from, self.now);
         }

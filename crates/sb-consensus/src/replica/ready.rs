@@ -181,6 +181,11 @@ impl<S: StateMachine, D: Disk> Replica<S, D> {
             return Ok(());
         }
         let snapshot = self.state.snapshot();
+        if !snapshot.is_sound() {
+            // Too large to be read back: the long log is the better copy.
+            self.snapshot_at = applied;
+            return Ok(());
+        }
         let log = self.node.store();
         let first = applied.saturating_sub(self.settings.log_tail_entries).max(log.base().index);
         let term = log.term(first).map_err(|error| Halt::Raft(error.to_string()))?;

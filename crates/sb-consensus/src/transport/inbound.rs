@@ -82,3 +82,91 @@ fn into_serve_error(error: FrameError, peer: &str) -> ServeError {
         malformed => ServeError::Malformed { peer, reason: malformed.to_string() },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+    use crate::Lane;
+    use crate::replica::MessageKind;
+
+    #[derive(Default)]
+    struct Ours {
+        met: Mutex<Vec<Member>>,
+        received: Mutex<Vec<Message>>,
+    }
+
+    impl Receiver for Ours {
+        fn cluster(&self) -> &str {
+            "ours"
+        }
+
+        fn was_removed(&self, id: MemberId) -> bool {
+            id.get() == 99
+        }
+
+        fn introduced(&self, member: Member) {
+            self.met.lock().unwrap().push(member);
+        }
+
+        fn receive(&self, message: Message) -> Result<(), ServeError> {
+            self.received.lock().unwrap().push(message);
+            Ok(())
+        }
+    }
+
+    fn peer(id: u64) -> Member {
+        Member { id: MemberId::new(id).unwrap(), name: "b".into(), address: "b:1".into() }
+    }
+
+    fn vote(from: u64) -> Message {
+        let (to, from) = (MemberId::new(1).unwrap(), MemberId::new(from).unwrap());
+        let empty = postcard::to_allocvec(&(MessageKind::RequestVote, to, from, 3_u64)).unwrap();
+        let zeros = [0; 10];
+        postcard::from_bytes(&[empty.as_slice(), &zeros].concat()).unwrap()
+    }
+
+    async fn hear(ours: &Ours, hello: Hello, messages: &[Message]) -> Result<(), ServeError> {
+        let (mut theirs, stream) = tokio::io::duplex(1 << 16);
+        theirs.write_all(&frame::encode(&hello).unwrap()).await.unwrap();
+        for message in messages {
+            theirs.write_all(&frame::encode(message).unwrap()).await.unwrap();
+        }
+        drop(theirs);
+        serve(ours, Box::new(stream), "b").await
+    }
+
+    #[tokio::test]
+    async fn a_peer_is_met_and_heard() {
+        let ours = Ours::default();
+        let hello = Hello::new("ours".into(), peer(2), Lane::Urgent);
+        hear(&ours, hello, &[vote(2)]).await.unwrap();
+        assert_eq!(*ours.met.lock().unwrap(), [peer(2)]);
+        assert_eq!(*ours.received.lock().unwrap(), [vote(2)]);
+    }
+
+    #[tokio::test]
+    async fn a_peer_of_another_group_under_another_name_or_removed_is_refused() {
+        let ours = Ours::default();
+        let other = hear(&ours, Hello::new("theirs".into(), peer(2), Lane::Bulk), &[]).await;
+        assert!(matches!(other, Err(ServeError::OtherCluster { .. })), "{other:?}");
+        let liar = Member { name: "a".into(), ..peer(2) };
+        let other = hear(&ours, Hello::new("ours".into(), liar, Lane::Bulk), &[]).await;
+        assert!(matches!(other, Err(ServeError::OtherName { .. })), "{other:?}");
+        let gone = hear(&ours, Hello::new("ours".into(), peer(99), Lane::Bulk), &[]).await;
+        assert!(matches!(gone, Err(ServeError::Removed { .. })), "{gone:?}");
+        assert!(ours.met.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_peer_speaks_for_itself_only() {
+        let ours = Ours::default();
+        let hello = Hello::new("ours".into(), peer(2), Lane::Urgent);
+        let refused = hear(&ours, hello, &[vote(3)]).await;
+        assert!(matches!(refused, Err(ServeError::Malformed { .. })), "{refused:?}");
+        assert!(ours.received.lock().unwrap().is_empty());
+    }
+}

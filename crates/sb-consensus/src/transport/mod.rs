@@ -38,6 +38,9 @@ pub enum Lane {
 
 /// Makes connections to peers.
 ///
+/// The address is the one that the member advertised last, as far as known here. An embedder that knows better, for
+/// example from a topology, may go by the name; that helps when all members have moved at once.
+///
 /// # To ensure correctness
 ///
 /// The stream leads to a server that proved to be `member.name`, for example by its certificate, and whose embedder

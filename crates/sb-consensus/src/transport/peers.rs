@@ -32,10 +32,13 @@ impl AddressBook {
         }
     }
 
-    /// Notes what the group knows. Who does not belong to it any more is forgotten.
+    /// Notes what the group knows. Who does not belong to it any more is forgotten, and so is what a member said
+    /// before the group learned another address of it.
     pub(crate) fn replicated(&self, membership: &Membership) {
-        lock(&self.told).retain(|id, _| membership.is_empty() || membership.get(*id).is_some());
-        *lock(&self.replicated) = membership.members().map(|member| (member.id, member.clone())).collect();
+        let mut known = lock(&self.replicated);
+        let moved = |id: &MemberId| known.get(id).is_some_and(|before| membership.get(*id) != Some(before));
+        lock(&self.told).retain(|id, _| membership.is_empty() || (membership.get(*id).is_some() && !moved(id)));
+        *known = membership.members().map(|member| (member.id, member.clone())).collect();
     }
 
     fn find(&self, id: MemberId) -> Option<Member> {

@@ -1,4 +1,7 @@
-//! A small state machine for the tests.
+//! What the tests share: a small state machine, and members over loopback.
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+pub mod tcp;
 
 use std::sync::Arc;
 

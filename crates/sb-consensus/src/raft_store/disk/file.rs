@@ -4,10 +4,14 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use crate::OpenError;
+use crate::limits::{ENTRY_BYTES_MAX, RECORD_BYTES_MAX};
 use crate::replica::{Disk, DiskContent, DiskError, Record, Snapshot};
 
 use super::frame;
 use super::identity::{Directory, failed, replace_file};
+
+/// Entries of at most [`crate::limits::ENTRY_BYTES_MAX`] that fit one record.
+const ENTRIES_PER_PART: usize = RECORD_BYTES_MAX / (2 * ENTRY_BYTES_MAX);
 
 /// Log and snapshot in a directory.
 ///
@@ -30,14 +34,17 @@ impl FileDisk {
         if let Some(snapshot) = &content.snapshot {
             write(&directory.snapshot(), snapshot)?;
         }
-        let (log, bytes) = write(&directory.log(), &content.log())?;
-        Ok(Self { directory, log, end: bytes })
+        let (log, end) = write(&directory.log(), &content.log())?;
+        Ok(Self { directory, log, end })
     }
 
     /// Reads what is there and cuts a torn tail off.
     pub(crate) fn open(directory: Directory) -> Result<(Self, DiskContent), OpenError> {
         let path = directory.log();
         let corrupt = |reason: String| OpenError::Corrupt { path: path.clone(), reason };
+        if let Ok(reason) = fs::read_to_string(directory.condemned()) {
+            return Err(corrupt(reason));
+        }
         let bytes = fs::read(&path).map_err(failed("read", &path))?;
         let scan = frame::scan::<Record>(&bytes).map_err(|damage| corrupt(damage.to_string()))?;
         if scan.records.first().is_none_or(|record| record.base.is_none()) {
@@ -81,11 +88,29 @@ impl Disk for FileDisk {
         let (snapshot_path, log_path) = (self.directory.snapshot(), self.directory.log());
         let bytes = encode(&snapshot_path, snapshot)?;
         replace_file(&snapshot_path, &bytes).map_err(full_or_fatal(&snapshot_path))?;
-        let bytes = encode(&log_path, log)?;
+        let mut bytes = Vec::new();
+        for part in split(log) {
+            bytes.extend(encode(&log_path, &part)?);
+        }
         self.log = replace_file(&log_path, &bytes).map_err(full_or_fatal(&log_path))?;
         self.end = bytes.len() as u64;
         Ok(())
     }
+
+    fn condemn(&mut self, reason: &str) {
+        let path = self.directory.condemned();
+        if let Err(error) = replace_file(&path, reason.as_bytes()) {
+            tracing::error!(path = %path.display(), %error, "could not note that the directory must not be used again");
+        }
+    }
+}
+
+/// A log that is written as a whole may be long. It is put in place by renaming, so its records need not be one.
+fn split(log: &Record) -> impl Iterator<Item = Record> {
+    let first = Record { base: log.base, ballot: log.ballot, entries: Vec::new() };
+    let parts = log.entries.chunks(ENTRIES_PER_PART);
+    let parts = parts.map(|entries| Record { base: None, ballot: log.ballot, entries: entries.to_vec() });
+    std::iter::once(first).chain(parts)
 }
 
 fn read_snapshot(directory: &Directory) -> Result<Option<Snapshot>, OpenError> {

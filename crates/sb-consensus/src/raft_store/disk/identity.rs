@@ -59,6 +59,11 @@ impl Directory {
         self.path.join("snapshot")
     }
 
+    /// There when the directory must not be used again, and says why.
+    pub(crate) fn condemned(&self) -> PathBuf {
+        self.path.join("condemned")
+    }
+
     /// The member that this directory belongs to; a new one when it is empty. Counts the start, durably.
     pub(crate) fn identify(&self, cluster: &str, name: &str) -> Result<Identity, OpenError> {
         let path = self.path.join("identity.json");
