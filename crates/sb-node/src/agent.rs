@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::dialer::PeerDialer;
-use crate::fence::KernelFence;
+use crate::packet_fence::PacketFence;
 use crate::guard_link::GuardLink;
 use crate::http::{ApiListener, ListenError, PeerListener, RaftConnection, UnixListener, router};
 use crate::journal::{Entry, Journal, JournalError};
@@ -225,7 +225,7 @@ impl Base {
     ) -> Result<Arc<Agent>, AgentError> {
         let (sender, events) = mpsc::channel(EVENTS_WAITING_MAX);
         let postgres_port = self.me.postgres.port().unwrap_or(PostgresPlacement::PORT_DEFAULT);
-        let fence = KernelFence::spawn(postgres_port, stop.clone());
+        let fence = PacketFence::open(postgres_port).await;
         let guard = GuardLink::spawn(self.layout.run_dir().to_owned(), sender.clone(), fence.clone());
         let driver = Driver::new(DriverConfig {
             me: self.me.clone(),

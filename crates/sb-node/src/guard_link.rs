@@ -8,7 +8,7 @@ use std::time::Duration;
 use sb_failover::{Armed, BootTime, Event, GuardReport, Processes, Term};
 use tokio::sync::{Notify, mpsc, watch};
 
-use crate::fence::KernelFence;
+use crate::packet_fence::PacketFence;
 use crate::guard::{
     BootNanos, ConnectLimits, GuardClient, GuardClientError, GuardEvents, GuardNotice, GuardStatus,
     Postmaster, Term as GuardTerm, socket_path,
@@ -58,7 +58,7 @@ impl GuardLink {
     /// Begins to hold the connection to the guard in `run_dir`. Reports go to `events`; `fence` follows the
     /// deadlines.
     #[must_use]
-    pub fn spawn(run_dir: PathBuf, events: mpsc::Sender<Event>, fence: KernelFence) -> Self {
+    pub fn spawn(run_dir: PathBuf, events: mpsc::Sender<Event>, fence: PacketFence) -> Self {
         let (deadlines, waiting) = mpsc::channel(DEADLINES_WAITING_MAX);
         let (client, _) = watch::channel(None);
         let (status, _) = watch::channel(None);
@@ -171,13 +171,13 @@ impl GuardLink {
         }
     }
 
-    async fn hand_over(self, mut waiting: mpsc::Receiver<Deadline>, fence: KernelFence) {
+    async fn hand_over(self, mut waiting: mpsc::Receiver<Deadline>, fence: PacketFence) {
         while let Some(deadline) = waiting.recv().await {
             let told = match deadline {
                 Deadline::Arm { term, fence_at } => {
                     let told = self.tell_arm(term, fence_at).await;
                     if told.is_ok() {
-                        fence.renew(fence_at.since(crate::boottime::now()));
+                        fence.renew(fence_at.since(crate::boottime::now())).await;
                     }
                     told
                 }

@@ -19,6 +19,7 @@ mod journal;
 mod layout;
 mod membership;
 mod operations;
+mod packet_fence;
 mod peers;
 mod persisted;
 mod postgres;

@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::desired;
-use crate::fence::KernelFence;
+use crate::packet_fence::PacketFence;
 use crate::guard_link::GuardLink;
 use crate::journal::Journal;
 use crate::persisted::Memory;
@@ -42,7 +42,7 @@ pub struct DriverConfig {
     /// PostgreSQL's parent.
     pub guard: GuardLink,
     /// The second fence.
-    pub fence: KernelFence,
+    pub fence: PacketFence,
     /// Phase and promise.
     pub memory: Memory,
     /// The cluster's record.
@@ -155,7 +155,7 @@ impl Driver {
 
     /// Kills until it is proven that nothing is left: there is no other way out of a fence.
     async fn fence(&self) -> Result<OpOutput, OpFailure> {
-        self.config.fence.close();
+        self.config.fence.close().await;
         loop {
             let killed = match self.config.guard.client() {
                 Ok(client) => client.kill_all(Duration::from_millis(PROOF_MS_MAX)).await.map_err(Into::into),

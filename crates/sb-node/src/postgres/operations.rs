@@ -60,7 +60,6 @@ impl Driver {
         instance.stage_sync_standbys(&standbys(sync)).map_err(|e| failed(&e))?;
         let prepared = instance.prepare_start(&StartRole::Primary, &self.desired()?).await;
         let spec = prepared.map_err(|e| failed(&e))?;
-        self.config.fence.install_for_primary();
         postmaster::start(link, spec, Some(term)).await.map_err(|e| failed(&e))?;
         match instance.wait_ready(ms(READY_MS_MAX)).await.map_err(|e| failed(&e))? {
             Role::Primary => {}
@@ -83,7 +82,7 @@ impl Driver {
         let prepared = instance.prepare_start(&StartRole::Standby(upstream), &self.desired()?).await;
         let spec = prepared.map_err(|e| failed(&e))?;
         postmaster::start(link, spec, None).await.map_err(|e| failed(&e))?;
-        self.config.fence.open_for_standby();
+        self.config.fence.open_for_standby().await;
         instance.wait_ready(ms(READY_MS_MAX)).await.map_err(|e| failed(&e))?;
         self.take_back().await?;
         Ok(OpOutput::Nothing)
@@ -128,7 +127,6 @@ impl Driver {
         self.set_access(ClientAccess::Closed);
         let instance = self.instance();
         instance.configure(&self.desired()?).await.map_err(|e| failed(&e))?;
-        self.config.fence.install_for_primary();
         let client = self.config.guard.client().map_err(|e| failed(&e))?;
         let announced = client.promoting(guard_term(term), answer()).await;
         announced.map_err(|e| failed(&GuardLinkError::from(e)))?;

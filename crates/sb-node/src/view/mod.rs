@@ -21,7 +21,7 @@ use sb_topology::{Server, ServerName, Topology};
 use tokio::sync::watch;
 
 use crate::boottime;
-use crate::fence::KernelFence;
+use crate::packet_fence::PacketFence;
 use crate::guard_link::GuardLink;
 use crate::http::{AgentView, Alive, Caller, Health, Postgres, Serves};
 use crate::journal::Journal;
@@ -45,7 +45,7 @@ pub struct Agent {
     /// PostgreSQL's parent.
     pub guard: GuardLink,
     /// The second fence.
-    pub fence: KernelFence,
+    pub fence: PacketFence,
     /// What PostgreSQL was seen doing.
     pub seen: watch::Receiver<Seen>,
     /// Where the failover machine is.

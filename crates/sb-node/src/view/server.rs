@@ -6,9 +6,9 @@ use sb_pgrepl::Status;
 use sb_pgtypes::Lsn;
 
 use super::Agent;
-use crate::fence::FenceState;
 use crate::guard::{BootNanos, Postmaster};
 use crate::membership::store_roles;
+use crate::packet_fence::Passage;
 use crate::words;
 
 impl Agent {
@@ -26,10 +26,10 @@ impl Agent {
         own.upstream = seen.observation.as_ref().and_then(|o| o.streaming_from.as_ref()).map(ToString::to_string);
         own.lease = self.lease_status(state);
         own.guard = Some(self.guard_status());
-        own.kernel_fence = match self.fence.state() {
-            FenceState::Open => KernelFence::Open,
-            FenceState::Closed => KernelFence::Closed,
-            FenceState::Absent => KernelFence::Absent,
+        own.kernel_fence = match self.fence.passage() {
+            Passage::Leased => KernelFence::Open,
+            Passage::Closed => KernelFence::Closed,
+            Passage::Free => KernelFence::Absent,
         };
         let roles = store_roles(&self.store.health().borrow());
         own.store_role = roles.get(self.me.name.as_str()).copied().unwrap_or(StoreRole::Unknown);
@@ -135,8 +135,8 @@ impl Agent {
         if self.guard.status().borrow().is_none() {
             problems.push("the guard cannot be reached".to_owned());
         }
-        if let Some(reason) = self.fence.unavailable() {
-            problems.push(format!("the kernel fence is not available: {reason}"));
+        if let Some(reason) = self.fence.trouble() {
+            problems.push(format!("the kernel's fence is not in force: {reason}"));
         }
         if let Some(failure) = &self.store.health().borrow().failure {
             problems.push(format!("the store has stopped: {failure}"));
