@@ -94,11 +94,10 @@ impl Lineage {
         &self.forks
     }
 
-    /// Up to where a server on `self` and one on `other` share their log: [`None`] when one lineage is a
-    /// prefix of the other and nothing bounds it but the shorter one's end.
+    /// Up to where logs on the two lineages are the same; [`None`] when the lineages are, so that nothing bounds it
+    /// but the end of the shorter log.
     ///
-    /// For a prefix relation the bound is the position at which the longer lineage left the shorter one's
-    /// current timeline.
+    /// When one lineage continues the other, that is where it left the other's current timeline.
     #[must_use]
     pub fn shared_until(&self, other: &Lineage) -> Option<Lsn> {
         let same = self.forks.iter().zip(&other.forks).take_while(|(a, b)| a == b).count();
@@ -115,5 +114,60 @@ impl Lineage {
     fn bound_at(&self, next_fork: &Fork) -> Lsn {
         let left_here = next_fork.from == self.current;
         if left_here { next_fork.at } else { self.forks.last().map_or(Lsn::INVALID, |f| f.at) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lineage(forks: &[(u32, u64)], current: u32) -> Lineage {
+        let timeline = |number: u32| TimelineId::try_from(number).unwrap();
+        let forks = forks.iter().map(|(from, at)| Fork { from: timeline(*from), at: Lsn::new(*at) });
+        Lineage::new(forks.collect(), timeline(current)).unwrap()
+    }
+
+    #[test]
+    fn a_history_file_is_read() {
+        let three = TimelineId::try_from(3).unwrap();
+        let text =
+            "1\t0/3000000\tno recovery target specified\n\n# a comment\n2 0/5000A38 before 2026-11-23\n";
+        assert_eq!(Lineage::parse_history(three, text), Ok(lineage(&[(1, 0x300_0000), (2, 0x500_0A38)], 3)));
+    }
+
+    #[test]
+    fn a_history_that_makes_no_sense_is_refused() {
+        let three = TimelineId::try_from(3).unwrap();
+        for (text, error) in [
+            ("1 0/3000000\nx 0/5\n", LineageError::BadLine { line: 2 }),
+            ("0 0/3000000\n", LineageError::BadLine { line: 1 }),
+            ("1 3000000\n", LineageError::BadLine { line: 1 }),
+            ("2 0/3000000\n1 0/4000000\n", LineageError::NotRising),
+            ("1 0/3000000\n2 0/2000000\n", LineageError::NotRising),
+            ("3 0/3000000\n", LineageError::NotRising),
+        ] {
+            assert_eq!(Lineage::parse_history(three, text), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn logs_are_shared_up_to_the_first_difference() {
+        let old = lineage(&[], 1);
+        let new = lineage(&[(1, 100)], 2);
+        let newer = lineage(&[(1, 100), (2, 200)], 3);
+        let sibling = lineage(&[(1, 140)], 2);
+        for (a, b, shared) in [
+            (&new, &new, None),
+            (&old, &new, Some(100)),
+            (&old, &newer, Some(100)),
+            (&new, &newer, Some(200)),
+            (&new, &sibling, Some(100)),
+            (&newer, &lineage(&[(1, 100), (2, 150)], 4), Some(150)),
+            (&lineage(&[(1, 100)], 4), &newer, Some(100)),
+            (&lineage(&[], 9), &new, Some(0)),
+        ] {
+            let shared = shared.map(Lsn::new);
+            assert_eq!((a.shared_until(b), b.shared_until(a)), (shared, shared), "{a:?} {b:?}");
+        }
     }
 }

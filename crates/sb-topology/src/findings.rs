@@ -114,15 +114,17 @@ pub(crate) fn sentence(error: &impl std::fmt::Display) -> String {
     format!("{first}{}.", letters.as_str())
 }
 
-/// A value of a document for a message: in backticks, cut when it is long, control characters escaped.
+/// A value of a document for a message: in backticks, harmless to a terminal, cut when it is long.
 pub(crate) fn shown(text: &str) -> String {
-    let mut cut: String = text.chars().take(SHOWN_CHARACTERS_MAX).flat_map(escaped).collect();
-    if text.chars().nth(SHOWN_CHARACTERS_MAX).is_some() {
-        cut.push('…');
-    }
-    format!("`{cut}`")
+    format!("`{}`", harmless(text, SHOWN_CHARACTERS_MAX))
 }
 
-fn escaped(c: char) -> Vec<char> {
-    if c.is_control() { c.escape_default().collect() } else { vec![c] }
+/// A text of a document with its control characters escaped, cut when it is long.
+pub(crate) fn harmless(text: &str, characters_max: usize) -> String {
+    let escaped = |c: char| if c.is_control() { c.escape_default().collect() } else { vec![c] };
+    let mut cut: String = text.chars().take(characters_max).flat_map(escaped).collect();
+    if text.chars().nth(characters_max).is_some() {
+        cut.push('…');
+    }
+    cut
 }

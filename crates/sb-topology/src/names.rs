@@ -91,3 +91,18 @@ name! {
     /// The name of one server, unique in the cluster, such as `ravena-2`: a lower-case DNS label.
     ServerName
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_a_lower_case_dns_label() {
+        for text in ["a", "ravena-1", "1", "a--b", &"x".repeat(NAME_BYTES_MAX)] {
+            assert_eq!(ServerName::new(text).unwrap().as_str(), text);
+        }
+        for text in ["", "-a", "a-", "A", "a_b", "a.b", "a b", "é", &"x".repeat(NAME_BYTES_MAX + 1)] {
+            assert!(SiteName::new(text).is_err(), "{text}");
+        }
+    }
+}

@@ -2,6 +2,11 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::findings::harmless;
+
+/// Longest pointer that is shown, in characters.
+const POINTER_CHARACTERS_MAX: usize = 200;
+
 /// How bad a problem is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -50,7 +55,7 @@ impl fmt::Display for Problem {
             write!(f, " line {}", self.line)?;
         }
         if !self.pointer.is_empty() {
-            write!(f, ", {}", self.pointer)?;
+            write!(f, ", {}", harmless(&self.pointer, POINTER_CHARACTERS_MAX))?;
         }
         write!(f, " [{}]", self.code)?;
         if let Some(detail) = &self.detail {

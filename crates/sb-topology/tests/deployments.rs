@@ -236,3 +236,45 @@ fn a_topology_for_the_store_has_no_password() {
     assert!(read.database().password.is_empty());
     assert_eq!(read.sites(), topology.sites());
 }
+
+#[test]
+fn a_directory_without_sites_is_not_a_configuration() {
+    let directory = tempfile::tempdir().unwrap();
+    for path in [directory.path().to_owned(), directory.path().join("absent")] {
+        let problems = load_dir(&path).unwrap_err();
+        assert_eq!(
+            codes(problems.as_slice()),
+            [(Severity::Warning, "file.missing"), (Severity::Error, "file.missing")]
+        );
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("policy.json")).unwrap();
+    fs::copy(example().join("sites.json"), directory.path().join("sites.json")).unwrap();
+
+    let problems = load_dir(directory.path()).unwrap_err();
+
+    let unreadable = problems.as_slice().iter().find(|problem| problem.code == "file.unreadable").unwrap();
+    assert_eq!((unreadable.severity, unreadable.file), (Severity::Error, "policy.json"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_private_key_that_others_can_read_is_an_error() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    fs::copy(example().join("sites.json"), directory.path().join("sites.json")).unwrap();
+    let key = directory.path().join(".wireguard_private");
+    fs::write(&key, "key").unwrap();
+    let load_with_mode = |mode| {
+        fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
+        load_dir(directory.path())
+    };
+
+    assert!(load_with_mode(0o600).is_ok());
+    let problems = load_with_mode(0o640).unwrap_err();
+    assert!(problems.as_slice().iter().any(|problem| problem.code == "network.private_key.mode"));
+}

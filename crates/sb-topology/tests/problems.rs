@@ -334,3 +334,28 @@ fn voters_that_cannot_lose_one_are_pointed_out() {
     hint: Add a witness (`"postgres": false`) at another site, or set `"voter": false` for one server.
     "#);
 }
+
+#[test]
+fn a_key_with_control_characters_cannot_reach_a_terminal() {
+    assert_snapshot!(of_policy(r#"{"\u001b[2J": 1}"#), @r"
+    warning: unknown key `\u{1b}[2J` is ignored
+    at: policy.json line 1, /\u{1b}[2J [json.key.unknown]
+    detail: Known keys: failover, durability, backup, routing, notifications, maintenance.
+    ");
+}
+
+#[test]
+fn deep_nesting_is_refused_before_it_fills_the_stack() {
+    for deep in ["[".repeat(100_000), "{\"a\":".repeat(100_000)] {
+        assert!(of_policy(&deep).contains("Maximum nesting depth exceeded"), "{}", of_policy(&deep));
+    }
+}
+
+#[test]
+fn a_document_that_is_too_long_is_not_parsed() {
+    assert_snapshot!(of_policy(&" ".repeat(sb_topology::DOCUMENT_BYTES_MAX + 1)), @r"
+    error: `policy.json` is too long
+    at: policy.json line 1 [json.too_long]
+    detail: 1048577 bytes; 1048576 are read.
+    ");
+}

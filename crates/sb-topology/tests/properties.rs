@@ -174,6 +174,36 @@ fn mutated(text: &str, at: Index, length: usize, with: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// What documents are made of, and what they should not be made of.
+const TOKENS: [&str; 26] = [
+    "{",
+    "}",
+    "[",
+    "]",
+    ":",
+    ",",
+    "null",
+    "true",
+    "-0",
+    "1e999",
+    "18446744073709551616",
+    "\"\"",
+    "\"a\"",
+    "\"servers\"",
+    "\"ravena\"",
+    "\"enabled\"",
+    "\"wireguardIp\"",
+    "\"10.0.1.1\"",
+    "\"subnet\"",
+    "\"10.0.1.0/33\"",
+    "\"\\ud800\"",
+    "\"\\u0000\"",
+    "\u{feff}",
+    "\n",
+    "//",
+    "'",
+];
+
 fn assert_consistent(topology: &Topology) {
     let primary = topology.initial_primary();
     assert!(primary.has_postgres());
@@ -233,6 +263,16 @@ proptest! {
         let documents =
             Documents { database: Some(database), sites: Some(sites), network: Some(network), policy: Some(policy) };
         match load(documents) {
+            Ok(loaded) => assert_consistent(&loaded.topology),
+            Err(problems) => prop_assert!(!problems.as_slice().is_empty()),
+        }
+    }
+
+    #[test]
+    fn any_tokens_are_problems_or_a_topology(tokens in vec(select(TOKENS.to_vec()), 0..60)) {
+        let text = tokens.concat();
+        let bytes = Some(text.as_bytes());
+        match load(Documents { database: bytes, sites: bytes, network: bytes, policy: bytes }) {
             Ok(loaded) => assert_consistent(&loaded.topology),
             Err(problems) => prop_assert!(!problems.as_slice().is_empty()),
         }
