@@ -9,6 +9,8 @@ use crate::files::off_thread;
 use crate::session::{POLL, Session};
 use crate::{ConfigureError, FileError, Instance, Role, SqlError, Status, Upstream};
 
+/// Longest wait until PostgreSQL has loaded whom to follow.
+const FOLLOW_LIMIT: Duration = Duration::from_secs(5);
 /// Time for the freeze that ends a fetch.
 const FREEZE_AFTER_FETCH: Duration = Duration::from_secs(5);
 
@@ -73,13 +75,13 @@ impl Instance {
     /// # Errors
     /// When the server does not run, or does not load it in time.
     pub async fn follow(&self, upstream: &Upstream) -> Result<(), FollowError> {
-        self.point_at(Some(upstream.clone())).await
+        self.point_at(Some(upstream.clone()), Instant::now() + FOLLOW_LIMIT).await
     }
 
-    async fn point_at(&self, upstream: Option<Upstream>) -> Result<(), FollowError> {
+    async fn point_at(&self, upstream: Option<Upstream>, deadline: Instant) -> Result<(), FollowError> {
         let instance = self.clone();
         off_thread(move || instance.write_upstream(upstream.as_ref())).await?;
-        Ok(self.reload().await?)
+        Ok(self.reload_by(deadline).await?)
     }
 
     /// Stops receiving for good (until [`Instance::follow`]) and replays what is on disk: from its return on, the position
@@ -97,7 +99,7 @@ impl Instance {
         if session.role().await? == Role::Primary {
             return Err(FreezeError::Primary);
         }
-        self.point_at(None).await?;
+        self.point_at(None, deadline).await?;
         let mut at_rest = 0;
         loop {
             let status = session.status().await?;
@@ -128,7 +130,7 @@ impl Instance {
         within: Duration,
     ) -> Result<Position, FreezeError> {
         let deadline = Instant::now() + within;
-        self.follow(source).await?;
+        self.point_at(Some(source.clone()), deadline).await?;
         let mut session = self.session_in("postgres", deadline).await?;
         loop {
             let status = session.status().await?;

@@ -14,6 +14,7 @@
 //! Who starts and ends the postmaster is the embedder's choice ([`Postmaster`]); [`ChildPostmaster`] is the plain one.
 //! PostgreSQL 15 is the reference; 16, 17 and 18 are accepted.
 
+mod attempt;
 mod child_postmaster;
 mod clone;
 mod configure;

@@ -141,7 +141,7 @@ impl Instance {
         let setting = sync.setting();
         let (instance, line) = (self.clone(), assignment("synchronous_standby_names", &setting) + "\n");
         off_thread(move || instance.write_data_file(SYNC_CONF, &line)).await?;
-        self.reload().await?;
+        self.reload_by(deadline).await?;
         // A session of its own: an old one loads the files only with its next statement.
         let mut session = self.session_in("postgres", deadline).await?;
         let after = session.status().await?;
