@@ -56,11 +56,12 @@ pub enum FreezeError {
     LineageUnknown,
 }
 
-/// Ends every session that is in a transaction: any of them may hold what replay waits for. A cancel is not enough, because
-/// an idle transaction cannot be cancelled.
+/// Ends every session that is in a transaction, but the agent's: any of them may hold what replay waits for. A cancel is not
+/// enough, because an idle transaction cannot be cancelled.
 const END_READERS_SQL: &str = "
     SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-    WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND (state <> 'idle' OR backend_xmin IS NOT NULL)";
+    WHERE backend_type = 'client backend' AND (state <> 'idle' OR backend_xmin IS NOT NULL)
+      AND NOT (application_name = 'sb-agent' AND usename = 'postgres')";
 
 const END_RECEIVER_SQL: &str =
     "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE backend_type = 'walreceiver'";

@@ -66,7 +66,7 @@ pub use local_data::{LocalData, LocalDataError};
 pub use lost_writes::{LOST_TRANSACTIONS_MAX, LostTransaction, LostWrites};
 pub use observation::{Observation, Receiver, Role, Sender, Silence, Status};
 pub use observer::Observer;
-pub use parked::Parked;
+pub use parked::{ParkError, Parked};
 pub use position::PositionError;
 pub use postmaster::{Postmaster, PostmasterState, ShutdownMode, StartError, StartSpec, StopError};
 pub use prepare::{PrepareError, StartRole};

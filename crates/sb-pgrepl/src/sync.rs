@@ -125,7 +125,8 @@ impl SyncStandbys {
 
 impl Instance {
     /// Sets whom commits wait for, and returns once that is in force: loaded by the walsenders, and an LSN taken afterwards
-    /// flushed by `count` members (rule R6). On a standby there are no commits yet: it returns once the setting is loaded.
+    /// flushed by `count` members (rule R6). On a standby there are no commits yet: it returns once the setting is loaded. Set
+    /// it there before a promotion, and call it again after that, before clients come in.
     ///
     /// # Errors
     /// When that is not certain within the limit; read again before anything is built on it.

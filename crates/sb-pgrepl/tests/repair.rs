@@ -114,8 +114,13 @@ async fn a_rewind_cut_short_is_never_started_and_is_cloned_anew() {
     let parked =
         a.instance.clone_from(&b.clone_request(&a).await).await.unwrap().expect("the former data is kept");
     assert!(parked.join("PG_VERSION").exists());
+    assert_eq!(a.instance.parked_data().unwrap(), [parked]);
     a.start(&StartRole::Standby(Some(upstream))).await;
     a.streams_from(&b).await;
+    a.instance.discard_parked_data().await.unwrap();
+    assert!(a.instance.parked_data().unwrap().is_empty());
+    let reports = std::fs::read_dir(&a.instance.config().parked_dir).unwrap();
+    assert!(reports.count() > 0, "reports of lost transactions stay");
 }
 
 #[tokio::test(flavor = "multi_thread")]
