@@ -3,6 +3,7 @@
 
 mod cluster;
 
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use cluster::{Cluster, SOON, desired, eventually};
@@ -126,6 +127,37 @@ async fn a_restarted_standby_reports_all_that_is_on_its_disk() {
     b.start(&StartRole::Standby(None)).await;
     eventually("it knows its position", || async { b.status().await.position.is_some() }).await;
     assert_eq!(b.status().await.position, Some(before));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_log_cut_off_under_load_is_known_before_it_is_replayed() {
+    let cluster = Cluster::new();
+    let b = cluster.server("b");
+    let a = cluster.primary("a", &[&b]).await;
+    cluster.join(&b, &a).await;
+    b.stop(ShutdownMode::Fast).await;
+    let switched = b.instance.position_on_disk().await.unwrap().unwrap();
+    b.start(&StartRole::Standby(Some(a.upstream_for(&b)))).await;
+    eventually("it knows its position", || async { b.status().await.position.is_some() }).await;
+    assert!(b.status().await.position.unwrap().contains(&switched), "{switched:?}");
+    b.streams_from(&a).await;
+
+    let load = "DO $$ BEGIN FOR i IN 1..100000 LOOP INSERT INTO marks VALUES (i); COMMIT; END LOOP; END $$";
+    let mut writer = a.psql(load).stderr(Stdio::null()).spawn().unwrap();
+    let start = a.status().await.position.unwrap().flushed;
+    eventually("some of it has arrived", || async {
+        b.status().await.received.is_some_and(|received| received.bytes_ahead_of(start) > 200_000)
+    })
+    .await;
+    b.stop(ShutdownMode::Immediate).await;
+    a.stop(ShutdownMode::Immediate).await;
+    assert!(!writer.wait().unwrap().success(), "it was cut off");
+    for server in [&a, &b] {
+        let end = server.instance.position_on_disk().await.unwrap();
+        server.start(&StartRole::Standby(None)).await;
+        eventually("its log is replayed", || async { server.status().await.waits_for_wal }).await;
+        assert_eq!(server.status().await.position, end, "{}", server.name);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
