@@ -12,7 +12,7 @@ use sb_pgrepl::{
     CloneError, CloneRequest, Desired, LocalData, LostWrites, PrepareError, RepairStep, RewindError,
     ShutdownMode, SourceFacts, StartRole, Unfinished, repair_plan,
 };
-use sb_pgtypes::SystemIdentifier;
+use sb_pgtypes::{Relation, SystemIdentifier};
 
 async fn plan_for(server: &Server, source: &Server) -> RepairStep {
     let facts = source.status().await;
@@ -81,6 +81,34 @@ async fn a_former_primary_without_lost_wal_just_follows() {
     a.streams_from(&b).await;
     a.has_everything_of(&b).await;
     assert_eq!(a.sql("SELECT n FROM marks"), "2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_that_has_more_than_the_new_primary_is_rewound_too() {
+    let cluster = Cluster::new();
+    let (b, c) = (cluster.server("b"), cluster.server("c"));
+    let a = cluster.primary("a", &[&b, &c]).await;
+    cluster.join(&b, &a).await;
+    cluster.join(&c, &a).await;
+    b.instance.freeze(SOON).await.unwrap();
+    a.sql("INSERT INTO marks VALUES (13)");
+    c.has_everything_of(&a).await;
+    a.stop(ShutdownMode::Immediate).await;
+    b.instance.promote(SOON).await.unwrap();
+    b.instance.reconcile_slots(std::slice::from_ref(&c.name)).await.unwrap();
+    b.sql("INSERT INTO marks VALUES (2)");
+
+    let whole = c.status().await.whole_records().unwrap();
+    assert_eq!(whole.relation(&b.status().await.position.unwrap()), Relation::Diverged);
+    c.stop(ShutdownMode::Fast).await;
+    let RepairStep::Rewind { fork } = plan_for(&c, &b).await else { panic!("a rewind is planned") };
+    let upstream = b.upstream_for(&c);
+    let rewound = c.instance.rewind_from(&upstream, b.system_identifier().await, fork, SOON).await.unwrap();
+    assert_eq!(rewound.parked.unwrap().lost_writes.transaction_count, 1);
+    c.start(&StartRole::Standby(Some(upstream))).await;
+    c.streams_from(&b).await;
+    c.has_everything_of(&b).await;
+    assert_eq!(c.sql("SELECT n FROM marks"), "2");
 }
 
 #[tokio::test(flavor = "multi_thread")]
