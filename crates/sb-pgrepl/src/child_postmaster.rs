@@ -118,3 +118,50 @@ impl Drop for ChildPostmaster {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(script: &str, log: &std::path::Path) -> StartSpec {
+        StartSpec {
+            program: "/bin/sh".into(),
+            args: vec!["-c".into(), script.into()],
+            env: Vec::new(),
+            data_dir: "/".into(),
+            log_file: log.to_owned(),
+            run_as: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn there_is_one_at_a_time_and_it_ends_with_its_owner() {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let postmaster = ChildPostmaster::new();
+        assert_eq!(postmaster.state().await, PostmasterState::Absent);
+        let sleeper = spec("exec sleep 100", log.path());
+        postmaster.start(&sleeper).await.unwrap();
+        let PostmasterState::Running { pid } = postmaster.state().await else { panic!("it runs") };
+        let second = postmaster.start(&sleeper).await.unwrap_err();
+        assert!(matches!(second, StartError::Running { pid: first } if first == pid), "{second:?}");
+        drop(postmaster);
+        assert!(!std::path::Path::new("/proc").join(pid.to_string()).exists());
+    }
+
+    #[tokio::test]
+    async fn one_that_does_not_end_in_time_is_reported() {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let postmaster = ChildPostmaster::new();
+        postmaster
+            .start(&spec("trap '' INT; echo ready; while :; do sleep 0.01; done", log.path()))
+            .await
+            .unwrap();
+        while std::fs::read(log.path()).unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(EXIT_POLL_MS)).await;
+        }
+        let error = postmaster.stop(ShutdownMode::Fast, Duration::from_millis(50)).await.unwrap_err();
+        assert!(matches!(error, StopError::Deadline { .. }), "{error:?}");
+        postmaster.stop(ShutdownMode::Smart, Duration::from_secs(10)).await.unwrap();
+        assert_eq!(postmaster.state().await, PostmasterState::Absent);
+    }
+}

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use sb_pgtypes::SystemIdentifier;
 
-use crate::files::{make_private_dir, next_free, off_thread, remove_tree, rename_durably};
+use crate::files::{make_private_dir, next_free, off_thread, rename_durably};
 use crate::roles::REPLICATOR;
 use crate::{ControlDataError, FileError, Instance, ToolError, Unfinished, Upstream};
 
@@ -79,11 +79,17 @@ impl Instance {
             return Err(CloneError::Running { pid });
         }
         let before = self.unfinished()?;
-        self.note_unfinished(&Unfinished::Clone { source: request.source.server.to_string() })?;
+        let source = request.source.server.to_string();
+        // Of an attempt that was cut short between its two renames, the place of the former data must not be forgotten.
+        let parked = match &before {
+            Some(Unfinished::Clone { parked, .. }) => parked.clone(),
+            Some(Unfinished::Rewind { .. } | Unfinished::Unreadable) | None => None,
+        };
+        self.note_unfinished(&Unfinished::Clone { source: source.clone(), parked })?;
         match self.copy(request).await {
             Ok(copy) => {
                 let instance = self.clone();
-                Ok(off_thread(move || instance.put_in_place(&copy)).await?)
+                Ok(off_thread(move || instance.put_in_place(&copy, source)).await?)
             }
             Err(error) => {
                 self.undo(before).await?;
@@ -94,8 +100,7 @@ impl Instance {
 
     /// The whole copy, synced, beside the data directory.
     async fn copy(&self, request: &CloneRequest) -> Result<PathBuf, CloneError> {
-        let copy = self.beside_data("cloning");
-        self.make_empty(&copy).await?;
+        let copy = self.make_attempt("cloning").await?;
         let instance = self.clone();
         off_thread(move || instance.write_credentials()).await?;
         let result = self.base_backup(request, &copy).await;
@@ -126,25 +131,25 @@ impl Instance {
         tool.run(request.within).await.map(|_| ())
     }
 
-    fn put_in_place(&self, copy: &Path) -> Result<Option<PathBuf>, FileError> {
-        let parked = if self.data_dir().exists() { Some(self.park_data()?) } else { None };
+    fn put_in_place(&self, copy: &Path, source: String) -> Result<Option<PathBuf>, FileError> {
+        let parked = if self.data_dir().exists() { Some(self.park_data(source)?) } else { None };
         rename_durably(copy, self.data_dir())?;
         self.clear_unfinished()?;
         Ok(parked)
     }
 
-    fn park_data(&self) -> Result<PathBuf, FileError> {
+    fn park_data(&self, source: String) -> Result<PathBuf, FileError> {
         let directory = &self.config().parked_dir;
         make_private_dir(directory, None)?;
         let parked = next_free(directory, "data");
+        self.note_unfinished(&Unfinished::Clone { source, parked: Some(parked.clone()) })?;
         rename_durably(self.data_dir(), &parked)?;
         Ok(parked)
     }
 
     /// As before the attempt: without the half copy, and with the note that was there.
     async fn undo(&self, before: Option<Unfinished>) -> Result<(), FileError> {
-        let half = self.beside_data("cloning");
-        off_thread(move || remove_tree(&half)).await?;
+        self.remove_attempts("cloning").await?;
         match before {
             Some(what) => self.note_unfinished(&what),
             None => self.clear_unfinished(),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use crate::files::off_thread;
 use crate::session::{POLL, Session};
@@ -65,13 +66,13 @@ struct FileReport {
     pending_restart: Vec<String>,
 }
 
-/// A change that needs a restart is shown as an error too; it is not one.
+/// A change that needs a restart is shown as an error too, in the same words as a wrong value; it is none.
 const FILE_REPORT_SQL: &str = r"
     WITH s AS (SELECT *, lower(name) AS key, sourcefile ~ '/sb(-upstream|-sync)?\.conf$' AS ours FROM pg_file_settings),
          last AS (SELECT DISTINCT ON (key) key, ours, sourcefile FROM s WHERE key IS NOT NULL ORDER BY key, seqno DESC),
          wrong AS (
              SELECT sourcefile AS file, sourceline AS line, error FROM s
-             WHERE error IS NOT NULL AND error <> 'setting could not be applied'
+             WHERE error IS NOT NULL AND key NOT IN (SELECT name FROM pg_settings WHERE pending_restart)
              UNION ALL
              SELECT current_setting('hba_file'), line_number, error FROM pg_hba_file_rules WHERE error IS NOT NULL
              UNION ALL
@@ -134,7 +135,11 @@ impl Instance {
     /// # Errors
     /// When the server does not run, or has not loaded them in time.
     pub async fn reload(&self) -> Result<(), ConfigureError> {
-        let mut session = self.session(Duration::from_secs(RELOAD_SECONDS_MAX)).await?;
+        self.reload_by(Instant::now() + Duration::from_secs(RELOAD_SECONDS_MAX)).await
+    }
+
+    pub(crate) async fn reload_by(&self, deadline: Instant) -> Result<(), ConfigureError> {
+        let mut session = self.session_in("postgres", deadline).await?;
         // Of a new session this is the postmaster's own. It is compared for change, not for order: clocks jump.
         let before: String =
             session.value("ask for the load time", "SELECT pg_conf_load_time()::text").await?;

@@ -9,6 +9,8 @@ use crate::files::off_thread;
 use crate::session::{POLL, Session};
 use crate::{ConfigureError, FileError, Instance, Role, SqlError, Status, Upstream};
 
+/// Longest wait until PostgreSQL has loaded whom to follow.
+const FOLLOW_LIMIT: Duration = Duration::from_secs(5);
 /// Time for the freeze that ends a fetch.
 const FREEZE_AFTER_FETCH: Duration = Duration::from_secs(5);
 
@@ -54,11 +56,12 @@ pub enum FreezeError {
     LineageUnknown,
 }
 
-/// Ends every session that is in a transaction: any of them may hold what replay waits for. A cancel is not enough, because
-/// an idle transaction cannot be cancelled.
+/// Ends every session that is in a transaction, but the agent's: any of them may hold what replay waits for. A cancel is not
+/// enough, because an idle transaction cannot be cancelled.
 const END_READERS_SQL: &str = "
     SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-    WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND (state <> 'idle' OR backend_xmin IS NOT NULL)";
+    WHERE backend_type = 'client backend' AND (state <> 'idle' OR backend_xmin IS NOT NULL)
+      AND NOT (application_name = 'sb-agent' AND usename = 'postgres')";
 
 const END_RECEIVER_SQL: &str =
     "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE backend_type = 'walreceiver'";
@@ -73,13 +76,13 @@ impl Instance {
     /// # Errors
     /// When the server does not run, or does not load it in time.
     pub async fn follow(&self, upstream: &Upstream) -> Result<(), FollowError> {
-        self.point_at(Some(upstream.clone())).await
+        self.point_at(Some(upstream.clone()), Instant::now() + FOLLOW_LIMIT).await
     }
 
-    async fn point_at(&self, upstream: Option<Upstream>) -> Result<(), FollowError> {
+    async fn point_at(&self, upstream: Option<Upstream>, deadline: Instant) -> Result<(), FollowError> {
         let instance = self.clone();
         off_thread(move || instance.write_upstream(upstream.as_ref())).await?;
-        Ok(self.reload().await?)
+        Ok(self.reload_by(deadline).await?)
     }
 
     /// Stops receiving for good (until [`Instance::follow`]) and replays what is on disk: from its return on, the position
@@ -97,7 +100,7 @@ impl Instance {
         if session.role().await? == Role::Primary {
             return Err(FreezeError::Primary);
         }
-        self.point_at(None).await?;
+        self.point_at(None, deadline).await?;
         let mut at_rest = 0;
         loop {
             let status = session.status().await?;
@@ -128,7 +131,7 @@ impl Instance {
         within: Duration,
     ) -> Result<Position, FreezeError> {
         let deadline = Instant::now() + within;
-        self.follow(source).await?;
+        self.point_at(Some(source.clone()), deadline).await?;
         let mut session = self.session_in("postgres", deadline).await?;
         loop {
             let status = session.status().await?;

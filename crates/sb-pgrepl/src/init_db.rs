@@ -1,9 +1,9 @@
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use sb_pgtypes::SystemIdentifier;
 
-use crate::files::{make_private_dir, off_thread, remove_tree, rename_durably};
+use crate::files::{off_thread, rename_durably};
 use crate::roles::SUPERUSER;
 use crate::{ControlDataError, FileError, Instance, ToolError};
 
@@ -41,8 +41,7 @@ impl Instance {
         if data_dir.exists() {
             return Err(InitError::Exists { path: data_dir });
         }
-        let fresh = self.beside_data("initializing");
-        self.make_empty(&fresh).await?;
+        let fresh = self.make_attempt("initializing").await?;
         let tool = self.tool("initdb").arg("-D").arg(&fresh).args(&["--username", SUPERUSER]);
         let tool = tool.args(&["--data-checksums", "--encoding=UTF8", "--locale=C.UTF-8"]);
         // pg_hba.conf is replaced before the first start; until then it lets nobody in over the network.
@@ -51,15 +50,5 @@ impl Instance {
         let identifier = self.control_data_of(&fresh).await?.system_identifier;
         off_thread(move || rename_durably(&fresh, &data_dir)).await?;
         Ok(identifier)
-    }
-
-    /// Makes an empty directory of PostgreSQL's user, in the place of what an interrupted attempt has left there.
-    pub(crate) async fn make_empty(&self, path: &Path) -> Result<(), FileError> {
-        let (path, owner) = (path.to_owned(), self.config().run_as);
-        off_thread(move || {
-            remove_tree(&path)?;
-            make_private_dir(&path, owner)
-        })
-        .await
     }
 }

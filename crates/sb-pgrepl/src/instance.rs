@@ -25,10 +25,11 @@ pub struct InstanceConfig {
     pub programs: Programs,
     /// The user for PostgreSQL and all its programs; [`None`] when this process already is that user.
     pub run_as: Option<RunAs>,
-    /// The data directory. `<data_dir>.cloning`, `.initializing` and `.unfinished` beside it are ours too; its parent must
-    /// be on the same file system and passable for the user above.
+    /// The data directory. `<data_dir>.cloning-<n>`, `.initializing-<n>` and `.unfinished` beside it are ours too; its parent
+    /// must be on the same file system.
     pub data_dir: PathBuf,
-    /// A directory of its own for the Unix socket and for the copies of keys and passwords; made and owned as needed.
+    /// A directory of its own for the Unix socket and for the copies of keys and passwords; made and owned as needed. Like
+    /// the other directories' parents, its parent must be passable for the user above.
     /// PostgreSQL allows 107 bytes for the socket's path.
     pub run_dir: PathBuf,
     /// A directory of its own for logs; made and owned as needed.

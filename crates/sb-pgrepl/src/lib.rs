@@ -14,6 +14,7 @@
 //! Who starts and ends the postmaster is the embedder's choice ([`Postmaster`]); [`ChildPostmaster`] is the plain one.
 //! PostgreSQL 15 is the reference; 16, 17 and 18 are accepted.
 
+mod attempt;
 mod child_postmaster;
 mod clone;
 mod configure;
@@ -66,7 +67,7 @@ pub use local_data::{LocalData, LocalDataError};
 pub use lost_writes::{LOST_TRANSACTIONS_MAX, LostTransaction, LostWrites};
 pub use observation::{Observation, Receiver, Role, Sender, Silence, Status};
 pub use observer::Observer;
-pub use parked::Parked;
+pub use parked::{ParkError, Parked};
 pub use position::PositionError;
 pub use postmaster::{Postmaster, PostmasterState, ShutdownMode, StartError, StartSpec, StopError};
 pub use prepare::{PrepareError, StartRole};

@@ -83,10 +83,8 @@ impl Instance {
             let read = tool.run_lines(Duration::from_secs(READ_SECONDS_MAX), |line| lost.note(line)).await;
             match read {
                 Ok(_) => {}
-                // A log ends in something that is not a record; that is its end if it is the one found before.
-                Err(ToolError::Failed { words, .. }) => {
-                    lost.complete &= !words.contains("could not find file")
-                }
+                // A log ends in something that is not a record; that is its end if an end was found before.
+                Err(ToolError::Failed { .. }) => lost.complete &= end.is_some(),
                 Err(ToolError::Deadline { .. }) => lost.complete = false,
                 Err(error @ ToolError::Spawn { .. }) => return Err(error),
             }

@@ -28,26 +28,24 @@ impl Observer {
         }
     }
 
-    /// The session is put back only after a whole answer: one that was cut short or failed would answer the wrong question.
+    /// The session is put back only after a whole answer: one that was cut short would answer the wrong question.
     async fn look(&mut self, deadline: Instant, within: Duration) -> Result<Status, SqlError> {
-        let mut session = match self.session.take() {
-            Some(session) => session,
-            None => {
-                let mut session = self.instance.session_in("postgres", deadline).await?;
-                let limit = format!("SET statement_timeout = {}", within.as_millis().max(1));
-                session.execute("set the limit of a look", &limit).await?;
-                session
+        if let Some(mut session) = self.session.take() {
+            session.set_deadline(deadline);
+            match session.status().await {
+                Ok(status) => {
+                    self.session = Some(session);
+                    return Ok(status);
+                }
+                Err(error @ SqlError::Deadline { .. }) => return Err(error),
+                // It ended since the last look, as with a restart: a new one tells what is true now.
+                Err(SqlError::Connect(_) | SqlError::Query { .. } | SqlError::Answer { .. }) => {}
             }
-        };
-        session.set_deadline(deadline);
-        let status = match session.status().await {
-            // The server was restarted since the last look: a new session tells what is true now.
-            Err(SqlError::Query { source: sqlx::Error::Io(_), .. }) => {
-                session = self.instance.session_in("postgres", deadline).await?;
-                session.status().await?
-            }
-            answer => answer?,
-        };
+        }
+        let mut session = self.instance.session_in("postgres", deadline).await?;
+        let limit = format!("SET statement_timeout = {}", within.as_millis().max(1));
+        session.execute("set the limit of a look", &limit).await?;
+        let status = session.status().await?;
         self.session = Some(session);
         Ok(status)
     }

@@ -63,6 +63,13 @@ impl<'a> Record<'a> {
             description: after("desc:")?,
         })
     }
+
+    /// Where it ends. A switch of segments takes the rest of its own.
+    pub(crate) fn end(&self, layout: Layout) -> Lsn {
+        let end = layout.record_end(self.start, self.length);
+        let switch = self.description.starts_with("SWITCH");
+        if switch { Lsn::new(end.get().next_multiple_of(layout.segment_bytes)) } else { end }
+    }
 }
 
 impl ControlData {
@@ -91,7 +98,7 @@ impl Instance {
         let record = dump.lines().find_map(Record::parse);
         let record = record.filter(|r| r.start == control.checkpoint && r.description.contains("SHUTDOWN"));
         let record = record.ok_or(PositionError::NoRecord(None))?;
-        Ok(Position { lineage, flushed: control.layout().record_end(record.start, record.length) })
+        Ok(Position { lineage, flushed: record.end(control.layout()) })
     }
 
     /// The end of the last whole record on the disk of a stopped server; [`None`] when the log cannot be read to an end in
@@ -120,14 +127,18 @@ impl Instance {
         let mut end = None;
         let dump = self.waldump(timeline, from).run_lines(Duration::from_secs(SEARCH_SECONDS_MAX), |line| {
             if let Some(record) = Record::parse(line) {
-                end = Some(control.layout().record_end(record.start, record.length));
+                end = Some(record.end(control.layout()));
             }
         });
         match dump.await {
             // A log always ends in something that is not a record, and pg_waldump says so with a failure.
             Ok(_) => Some(end),
             Err(ToolError::Failed { words, .. }) => {
-                (end.is_some() || words.contains("could not find a valid record")).then_some(end)
+                // At the start of a segment that was never begun there is nothing either.
+                let begun = !from.get().is_multiple_of(control.wal_segment_bytes);
+                let nothing = words.contains("could not find a valid record")
+                    || (!begun && words.contains("could not find file"));
+                (end.is_some() || nothing).then_some(end)
             }
             Err(ToolError::Deadline { .. } | ToolError::Spawn { .. }) => None,
         }
@@ -186,5 +197,12 @@ mod tests {
         assert_eq!((record.length, record.xid, record.start), (46, 738, Lsn::new(0x0153_7C58)));
         assert_eq!(record.description, "COMMIT 2026-11-23 06:00:00.123456 UTC");
         assert_eq!(Record::parse("pg_waldump: first record is after 0/1"), None);
+    }
+
+    #[test]
+    fn a_switch_record_ends_with_its_segment() {
+        let line = "rmgr: XLOG len (rec/tot): 24/ 24, tx: 0, lsn: 0/02000120, prev 0/020000D8, desc: SWITCH ";
+        let layout = Layout { segment_bytes: 16 << 20, page_bytes: 8_192 };
+        assert_eq!(Record::parse(line).unwrap().end(layout), Lsn::new(0x300_0000));
     }
 }

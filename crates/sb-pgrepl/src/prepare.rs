@@ -13,6 +13,9 @@ use crate::{
     Unfinished, Upstream,
 };
 
+/// Longest run directory: `sun_path` is 108 bytes with its end, and `/.s.PGSQL.65535` comes after it.
+const RUN_DIR_BYTES_MAX: usize = 107 - 15;
+
 const STANDBY_SIGNAL: &str = "standby.signal";
 const RECOVERY_SIGNAL: &str = "recovery.signal";
 const BACKUP_LABEL: &str = "backup_label";
@@ -80,6 +83,12 @@ pub enum PrepareError {
         /// The postmaster.
         pid: u32,
     },
+    /// The name of the Unix socket would be longer than the system allows.
+    #[error("cannot start PostgreSQL with its socket in `{}`: the path is too long", path.display())]
+    SocketPath {
+        /// The run directory.
+        path: PathBuf,
+    },
     /// The settings cannot be written.
     #[error(transparent)]
     Settings(#[from] SettingsError),
@@ -100,6 +109,7 @@ impl PrepareError {
                 Some(format!("Its system identifier is {found}; this cluster's is {expected}."))
             }
             Self::Unfinished { what, .. } => Some(format!("The note beside it says: {what:?}.")),
+            Self::SocketPath { .. } => Some(format!("At most {RUN_DIR_BYTES_MAX} bytes are possible.")),
             _ => None,
         }
     }
@@ -159,6 +169,9 @@ impl Instance {
         let programs = self.config().programs.major();
         if data != programs {
             return Err(PrepareError::OtherMajor { path: path(), data, programs });
+        }
+        if self.config().run_dir.as_os_str().len() > RUN_DIR_BYTES_MAX {
+            return Err(PrepareError::SocketPath { path: self.config().run_dir.clone() });
         }
         match self.running_pid()? {
             Some(pid) => Err(PrepareError::Running { path: path(), pid }),

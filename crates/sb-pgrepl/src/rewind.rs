@@ -10,8 +10,8 @@ use tokio::time::timeout;
 use crate::files::{off_thread, remove_durably};
 use crate::roles::REWIND;
 use crate::{
-    ClusterState, ControlData, ControlDataError, FileError, Instance, Parked, PositionError, SqlError,
-    ToolError, Unfinished, Upstream,
+    ClusterState, ControlData, ControlDataError, FileError, Instance, ParkError, Parked, SqlError, ToolError,
+    Unfinished, Upstream,
 };
 
 /// What `pg_rewind` says when the data never went past the fork.
@@ -47,12 +47,9 @@ pub enum RewindError {
         /// What was going on.
         what: Unfinished,
     },
-    /// The transactions in the diverged WAL could not be listed; nothing was changed.
-    #[error("could not list the transactions in the diverged WAL")]
-    Report(#[source] ToolError),
     /// The diverged WAL could not be kept aside; nothing was changed.
     #[error("could not keep the diverged WAL aside")]
-    Park(#[source] FileError),
+    Park(#[from] ParkError),
     /// The source could not be made ready; nothing was changed.
     #[error("could not have the source perform a checkpoint")]
     Source(#[source] SqlError),
@@ -71,9 +68,6 @@ pub enum RewindError {
     /// The control file cannot be read.
     #[error(transparent)]
     ControlData(#[from] ControlDataError),
-    /// The log's end or lineage cannot be read.
-    #[error(transparent)]
-    Position(#[from] PositionError),
 }
 
 impl Instance {
@@ -101,24 +95,15 @@ impl Instance {
         if found != expected {
             return Err(RewindError::Foreign { expected, found });
         }
-        let end = self.position_on_disk().await?.map(|position| position.flushed);
-        let past_fork = end.is_none_or(|end| end > fork);
-        let parked = if past_fork { Some(self.park(&control, fork, end).await?) } else { None };
+        let parked = self.park_diverged_wal(fork).await?;
         self.checkpoint_at(source, within).await.map_err(RewindError::Source)?;
         let words = self.run_rewind(source, &control, within).await?;
-        if past_fork && words.contains(NO_REWIND) {
+        if parked.is_some() && words.contains(NO_REWIND) {
             return Err(RewindError::WalPastFork { fork });
         }
         self.write_data_file("standby.signal", "")?;
         self.clear_unfinished()?;
         Ok(Rewound { parked })
-    }
-
-    async fn park(&self, control: &ControlData, fork: Lsn, end: Option<Lsn>) -> Result<Parked, RewindError> {
-        let lineage = self.lineage().await?;
-        let lost = self.lost_writes(&lineage, fork, end).await.map_err(RewindError::Report)?;
-        let (instance, layout) = (self.clone(), control.layout());
-        off_thread(move || instance.park_wal(lost, layout)).await.map_err(RewindError::Park)
     }
 
     /// Until its first checkpoint after a promotion, the control file of PostgreSQL 15 names the former timeline, and

@@ -27,6 +27,8 @@ pub struct ReadyError {
 pub(crate) struct Session {
     connection: PgConnection,
     deadline: Instant,
+    /// No new question of a wait after this: the last tenth of the time is for the answer to the last one.
+    last_question: Instant,
 }
 
 impl Instance {
@@ -41,7 +43,7 @@ impl Instance {
         let action = "open a session to PostgreSQL";
         let opened = timeout_at(deadline, PgConnection::connect_with(&options)).await;
         let connection = opened.map_err(|_| SqlError::Deadline { action })?.map_err(SqlError::Connect)?;
-        Ok(Session { connection, deadline })
+        Ok(Session { connection, deadline, last_question: deadline - left / 10 })
     }
 
     /// How to reach PostgreSQL over its socket; a statement left alone ends by itself after `statement_limit`.
@@ -137,16 +139,16 @@ impl Session {
         Ok(if recovering { Role::Standby } else { Role::Primary })
     }
 
-    /// Whether the time for this session is over.
+    /// Whether a wait for a condition is over: then the reason is what was seen, not that a question came too late.
     pub(crate) fn is_over(&self) -> bool {
-        Instant::now() + POLL >= self.deadline
+        Instant::now() >= self.last_question
     }
 
     pub(crate) const fn deadline(&self) -> Instant {
         self.deadline
     }
 
-    /// The session with its connection's own hands, for the observer.
+    /// Gives the session new time, for a session that is kept.
     pub(crate) fn set_deadline(&mut self, deadline: Instant) {
         self.deadline = deadline;
     }

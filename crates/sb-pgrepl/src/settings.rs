@@ -55,6 +55,11 @@ const DEFAULTS: &[Row] = &[
     ("work_mem", "8MB", "100 connections may use it at once"),
     ("checkpoint_timeout", "5min", "bounds recovery after a crash"),
     ("max_wal_size", "1GB", "as above"),
+    (
+        "recovery_init_sync_method",
+        "syncfs",
+        "a restart after a crash syncs one file system, not thousands of files",
+    ),
     ("logging_collector", "on", "logs rotate without anybody's help"),
     ("log_filename", "postgresql-%a.log", "seven files, one a weekday"),
     ("log_truncate_on_rotation", "on", "last week's file is overwritten: logs cannot fill the disk for ever"),

@@ -135,7 +135,8 @@ impl Instance {
     }
 
     /// Sets whom commits wait for, and returns once that is in force: loaded by the walsenders, and an LSN taken afterwards
-    /// flushed by `count` members (rule R6). On a standby there are no commits yet: it returns once the setting is loaded.
+    /// flushed by `count` members (rule R6). On a standby there are no commits yet: it returns once the setting is loaded. Set
+    /// it there before a promotion, and call it again after that, before clients come in.
     ///
     /// # Errors
     /// When that is not certain within the limit; read again before anything is built on it.
@@ -151,7 +152,7 @@ impl Instance {
         let setting = sync.setting();
         let (instance, line) = (self.clone(), assignment("synchronous_standby_names", &setting) + "\n");
         off_thread(move || instance.write_data_file(SYNC_CONF, &line)).await?;
-        self.reload().await?;
+        self.reload_by(deadline).await?;
         // A session of its own: an old one loads the files only with its next statement.
         let mut session = self.session_in("postgres", deadline).await?;
         let after = session.status().await?;

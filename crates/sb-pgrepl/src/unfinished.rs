@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::files::{read_if_present, remove_durably, write_durably};
+use crate::files::{read_if_present, remove_durably, rename_durably, write_durably};
 use crate::{FileError, Instance};
 
 /// What a data directory was in the middle of when the last note about it was made.
@@ -17,6 +17,8 @@ pub enum Unfinished {
     Clone {
         /// The server that is copied.
         source: String,
+        /// Where the former data directory is or is about to be moved, once the copy is whole.
+        parked: Option<PathBuf>,
     },
     /// It is being rewritten in place: it is unusable until the end.
     Rewind {
@@ -55,11 +57,11 @@ impl Instance {
     /// # Errors
     /// When a file cannot be removed. Says `false` when the note is not of a clone: then nothing is changed.
     pub async fn discard_unfinished_clone(&self) -> Result<bool, FileError> {
-        if !matches!(self.unfinished()?, Some(Unfinished::Clone { .. })) {
-            return Ok(false);
+        let Some(Unfinished::Clone { parked, .. }) = self.unfinished()? else { return Ok(false) };
+        self.remove_attempts("cloning").await?;
+        if let Some(parked) = parked.filter(|parked| parked.exists() && !self.data_dir().exists()) {
+            rename_durably(&parked, self.data_dir())?;
         }
-        let half = self.beside_data("cloning");
-        crate::files::off_thread(move || crate::files::remove_tree(&half)).await?;
         self.clear_unfinished()?;
         Ok(true)
     }

@@ -28,7 +28,8 @@ impl Layout {
                 return Lsn::new(at + left);
             }
             left -= room;
-            at = page_end + if page_end % self.segment_bytes == 0 { FIRST_PAGE_HEADER } else { PAGE_HEADER };
+            at = page_end
+                + if page_end.is_multiple_of(self.segment_bytes) { FIRST_PAGE_HEADER } else { PAGE_HEADER };
         }
     }
 

@@ -1,9 +1,15 @@
 //! From nothing to a promoted standby, on real PostgreSQL.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should fail")]
 
 mod cluster;
 
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
 use cluster::{Cluster, SOON, desired, eventually};
-use sb_pgrepl::{Role, ShutdownMode, StartRole};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use sb_pgrepl::{Observation, Observer, Role, ShutdownMode, Silence, StartRole, Upstream};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clone_streams_and_takes_over_on_a_new_timeline() {
@@ -40,4 +46,137 @@ async fn a_clone_streams_and_takes_over_on_a_new_timeline() {
     assert_eq!(on_disk.lineage, promoted.lineage);
     b.start_as(&StartRole::Primary, &desired()).await;
     assert_eq!(b.sql("SELECT count(*) FROM marks"), "2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_standby_does_not_move_though_a_reader_held_up_its_replay() {
+    let cluster = Cluster::new();
+    let b = cluster.server("b");
+    let a = cluster.primary("a", &[&b]).await;
+    cluster.join(&b, &a).await;
+    b.has_everything_of(&a).await;
+    // A reader's lock on the table, and a change of the table that replay cannot make until it is gone.
+    let mut reader = b.psql("SELECT count(*) FROM marks; SELECT pg_sleep(100)").spawn().unwrap();
+    eventually("the reader sleeps", || async {
+        b.sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == "1"
+    })
+    .await;
+    a.sql("ALTER TABLE marks ADD m int");
+    eventually("replay is held up", || async { b.status().await.replay_blocked }).await;
+    assert_eq!(b.status().await.receiver.map(|r| r.status).as_deref(), Some("streaming"));
+
+    let began = Instant::now();
+    let frozen = b.instance.freeze(SOON).await.unwrap();
+    // The reader would have held it up for `max_standby_streaming_delay`, 30 s.
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(!reader.wait().unwrap().success(), "the reader was ended");
+
+    a.sql("INSERT INTO marks SELECT g FROM generate_series(1, 1000) g");
+    let status = b.status().await;
+    assert_eq!(status.position, Some(frozen.clone()));
+    assert_eq!(status.receiver, None);
+    assert!(a.status().await.position.unwrap().flushed > frozen.flushed);
+
+    b.instance.follow(&a.upstream_for(&b)).await.unwrap();
+    b.has_everything_of(&a).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_candidate_fetches_what_another_standby_has_more() {
+    let cluster = Cluster::new();
+    let (b, c) = (cluster.server("b"), cluster.server("c"));
+    let a = cluster.primary("a", &[&b, &c]).await;
+    cluster.join(&b, &a).await;
+    cluster.join(&c, &a).await;
+    let behind = b.instance.freeze(SOON).await.unwrap();
+    a.sql("INSERT INTO marks VALUES (1)");
+    c.has_everything_of(&a).await;
+    a.stop(ShutdownMode::Immediate).await;
+    let ahead = c.instance.freeze(SOON).await.unwrap();
+    assert!(ahead.contains(&behind) && ahead != behind);
+
+    let source = Upstream { slot: None, ..c.upstream_for(&b) };
+    let fetched = b.instance.fetch(&source, ahead.flushed, SOON).await.unwrap();
+    assert!(fetched.contains(&ahead), "{fetched:?} {ahead:?}");
+    assert_eq!(b.status().await.receiver, None, "frozen again");
+    b.instance.promote(SOON).await.unwrap();
+    assert_eq!(b.sql("SELECT n FROM marks"), "1");
+
+    // The other one goes along without any repair: it has nothing that the new primary lacks.
+    b.instance.reconcile_slots(std::slice::from_ref(&c.name)).await.unwrap();
+    c.instance.follow(&b.upstream_for(&c)).await.unwrap();
+    b.sql("INSERT INTO marks VALUES (2)");
+    c.has_everything_of(&b).await;
+    assert_eq!(c.sql("SELECT count(*) FROM marks"), "2");
+    let position = c.status().await.position.unwrap();
+    assert_eq!(position.lineage.current().get(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restarted_standby_reports_all_that_is_on_its_disk() {
+    let cluster = Cluster::new();
+    let b = cluster.server("b");
+    let a = cluster.primary("a", &[&b]).await;
+    cluster.join(&b, &a).await;
+    a.sql("INSERT INTO marks SELECT g FROM generate_series(1, 1000) g");
+    b.has_everything_of(&a).await;
+    let before = b.instance.freeze(SOON).await.unwrap();
+    b.stop(ShutdownMode::Immediate).await;
+    assert_eq!(b.instance.position_on_disk().await.unwrap(), Some(before.clone()));
+
+    b.start(&StartRole::Standby(None)).await;
+    eventually("it knows its position", || async { b.status().await.position.is_some() }).await;
+    assert_eq!(b.status().await.position, Some(before));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_log_cut_off_under_load_is_known_before_it_is_replayed() {
+    let cluster = Cluster::new();
+    let b = cluster.server("b");
+    let a = cluster.primary("a", &[&b]).await;
+    cluster.join(&b, &a).await;
+    b.stop(ShutdownMode::Fast).await;
+    let switched = b.instance.position_on_disk().await.unwrap().unwrap();
+    b.start(&StartRole::Standby(Some(a.upstream_for(&b)))).await;
+    eventually("it knows its position", || async { b.status().await.position.is_some() }).await;
+    assert!(b.status().await.position.unwrap().contains(&switched), "{switched:?}");
+    b.streams_from(&a).await;
+
+    let load = "DO $$ BEGIN FOR i IN 1..100000 LOOP INSERT INTO marks VALUES (i); COMMIT; END LOOP; END $$";
+    let mut writer = a.psql(load).stderr(Stdio::null()).spawn().unwrap();
+    let start = a.status().await.position.unwrap().flushed;
+    eventually("some of it has arrived", || async {
+        b.status().await.received.is_some_and(|received| received.bytes_ahead_of(start) > 200_000)
+    })
+    .await;
+    b.stop(ShutdownMode::Immediate).await;
+    a.stop(ShutdownMode::Immediate).await;
+    assert!(!writer.wait().unwrap().success(), "it was cut off");
+    for server in [&a, &b] {
+        let end = server.instance.position_on_disk().await.unwrap();
+        server.start(&StartRole::Standby(None)).await;
+        eventually("its log is replayed", || async { server.status().await.waits_for_wal }).await;
+        assert_eq!(server.status().await.position, end, "{}", server.name);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hung_server_is_an_observation_within_the_limit() {
+    let cluster = Cluster::new();
+    let a = cluster.server("a");
+    assert_eq!(a.observe().await, Observation::Silent(Silence::NotRunning));
+    a.instance.init_db().await.unwrap();
+    a.start(&StartRole::Primary).await;
+    let mut observer = Observer::new(a.instance.clone());
+    assert!(observer.observe(SOON).await.status().is_some());
+    let pid = a.sql("SELECT pid FROM pg_stat_activity WHERE application_name = 'sb-agent'").parse().unwrap();
+    kill(Pid::from_raw(pid), Signal::SIGSTOP).unwrap();
+    let hung = observer.observe(Duration::from_millis(200)).await;
+    kill(Pid::from_raw(pid), Signal::SIGCONT).unwrap();
+    assert_eq!(hung, Observation::Silent(Silence::Deadline));
+    assert!(observer.observe(SOON).await.status().is_some(), "the next look uses a new session");
+    a.stop(ShutdownMode::Fast).await;
+    assert_eq!(observer.observe(SOON).await, Observation::Silent(Silence::NotRunning));
+    a.start(&StartRole::Primary).await;
+    assert!(observer.observe(SOON).await.status().is_some(), "it connects again by itself");
 }

@@ -1,0 +1,278 @@
+//! What happens to a data directory that is not in line: rewound, cloned anew, or refused; never lost.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should fail")]
+
+mod cluster;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use cluster::{Cluster, SOON, Server, desired, eventually};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use sb_pgrepl::{
+    CloneError, CloneRequest, Desired, LocalData, LostWrites, PrepareError, RepairStep, RewindError,
+    ShutdownMode, SourceFacts, StartRole, Unfinished, repair_plan,
+};
+use sb_pgtypes::{Relation, SystemIdentifier};
+
+async fn plan_for(server: &Server, source: &Server) -> RepairStep {
+    let facts = source.status().await;
+    let source =
+        SourceFacts { system_identifier: facts.system_identifier, position: facts.position.unwrap() };
+    repair_plan(&server.instance.local_data().await.unwrap(), &source)
+}
+
+/// `a` crashes with a transaction that `b` never got; `b` is promoted and goes on. Returns that transaction's id.
+async fn diverge(a: &Server, b: &Server) -> u32 {
+    b.has_everything_of(a).await;
+    b.instance.freeze(SOON).await.unwrap();
+    let xid =
+        a.sql("BEGIN; INSERT INTO marks VALUES (13); SELECT pg_current_xact_id(); COMMIT").parse().unwrap();
+    a.stop(ShutdownMode::Immediate).await;
+    b.instance.promote(SOON).await.unwrap();
+    b.instance.reconcile_slots(std::slice::from_ref(&a.name)).await.unwrap();
+    b.sql("INSERT INTO marks VALUES (2)");
+    xid
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_former_primary_is_rewound_and_its_lost_transaction_is_named() {
+    let cluster = Cluster::new();
+    let b = cluster.server("b");
+    let a = cluster.primary("a", &[&b]).await;
+    cluster.join(&b, &a).await;
+    let lost_xid = diverge(&a, &b).await;
+
+    let RepairStep::Rewind { fork } = plan_for(&a, &b).await else { panic!("a rewind is planned") };
+    let upstream = b.upstream_for(&a);
+    let identifier = b.system_identifier().await;
+    let rewound = a.instance.rewind_from(&upstream, identifier, fork, SOON).await.unwrap();
+
+    let parked = rewound.parked.expect("there was diverged WAL");
+    let xids: Vec<_> = parked.lost_writes.transactions.iter().map(|t| t.xid).collect();
+    assert_eq!(xids, [lost_xid]);
+    let report = std::fs::read(parked.directory.join("lost-writes.json")).unwrap();
+    assert_eq!(serde_json::from_slice::<LostWrites>(&report).unwrap(), parked.lost_writes);
+    assert!(parked.lost_writes.complete);
+    assert!(std::fs::read_dir(parked.directory.join("pg_wal")).unwrap().count() > 0, "its segments are kept");
+
+    let as_primary = a.instance.prepare_start(&StartRole::Primary, &desired()).await.unwrap_err();
+    assert!(matches!(as_primary, PrepareError::NotAPrimary { .. }), "{as_primary:?}");
+    a.start(&StartRole::Standby(Some(upstream))).await;
+    a.streams_from(&b).await;
+    a.has_everything_of(&b).await;
+    assert_eq!(a.sql("SELECT n FROM marks"), "2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_former_primary_without_lost_wal_just_follows() {
+    let cluster = Cluster::new();
+    let b = cluster.server("b");
+    let a = cluster.primary("a", &[&b]).await;
+    cluster.join(&b, &a).await;
+    a.stop(ShutdownMode::Fast).await;
+    let end = a.instance.end_of_wal().await.unwrap();
+    assert!(b.instance.freeze(SOON).await.unwrap().contains(&end));
+    b.instance.promote(SOON).await.unwrap();
+    b.instance.reconcile_slots(std::slice::from_ref(&a.name)).await.unwrap();
+    b.sql("INSERT INTO marks VALUES (2)");
+
+    assert_eq!(plan_for(&a, &b).await, RepairStep::Stream);
+    a.start(&StartRole::Standby(Some(b.upstream_for(&a)))).await;
+    a.streams_from(&b).await;
+    a.has_everything_of(&b).await;
+    assert_eq!(a.sql("SELECT n FROM marks"), "2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_that_has_more_than_the_new_primary_is_rewound_too() {
+    let cluster = Cluster::new();
+    let (b, c) = (cluster.server("b"), cluster.server("c"));
+    let a = cluster.primary("a", &[&b, &c]).await;
+    cluster.join(&b, &a).await;
+    cluster.join(&c, &a).await;
+    b.instance.freeze(SOON).await.unwrap();
+    a.sql("INSERT INTO marks VALUES (13)");
+    c.has_everything_of(&a).await;
+    a.stop(ShutdownMode::Immediate).await;
+    b.instance.promote(SOON).await.unwrap();
+    b.instance.reconcile_slots(std::slice::from_ref(&c.name)).await.unwrap();
+    b.sql("INSERT INTO marks VALUES (2)");
+
+    let whole = c.status().await.whole_records().unwrap();
+    assert_eq!(whole.relation(&b.status().await.position.unwrap()), Relation::Diverged);
+    c.stop(ShutdownMode::Fast).await;
+    let RepairStep::Rewind { fork } = plan_for(&c, &b).await else { panic!("a rewind is planned") };
+    let upstream = b.upstream_for(&c);
+    let rewound = c.instance.rewind_from(&upstream, b.system_identifier().await, fork, SOON).await.unwrap();
+    assert_eq!(rewound.parked.unwrap().lost_writes.transaction_count, 1);
+    c.start(&StartRole::Standby(Some(upstream))).await;
+    c.streams_from(&b).await;
+    c.has_everything_of(&b).await;
+    assert_eq!(c.sql("SELECT n FROM marks"), "2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rewind_cut_short_is_never_started_and_is_cloned_anew() {
+    let cluster = Cluster::new();
+    let b = cluster.server("b");
+    let a = cluster.primary("a", &[&b]).await;
+    cluster.join(&b, &a).await;
+    diverge(&a, &b).await;
+    let RepairStep::Rewind { fork } = plan_for(&a, &b).await else { panic!("a rewind is planned") };
+    let identifier = b.system_identifier().await;
+    // Too little time for the copy, enough for the checkpoint before it.
+    let (upstream, limit) = (b.upstream_for(&a), Duration::from_millis(1));
+    b.instance.checkpoint(SOON).await.unwrap();
+    let mut error = a.instance.rewind_from(&upstream, identifier, fork, limit).await.unwrap_err();
+    let mut limit = limit;
+    while matches!(error, RewindError::Source(_)) {
+        limit *= 2;
+        error = a.instance.rewind_from(&upstream, identifier, fork, limit).await.unwrap_err();
+    }
+    assert!(matches!(error, RewindError::Unusable(_)), "{error:?}");
+
+    let what = Unfinished::Rewind { source: "b".to_owned() };
+    assert_eq!(a.instance.local_data().await.unwrap(), LocalData::Unfinished(what));
+    for role in [StartRole::Primary, StartRole::Standby(Some(upstream.clone()))] {
+        let error = a.instance.prepare_start(&role, &desired()).await.unwrap_err();
+        assert!(matches!(error, PrepareError::Unfinished { .. }), "{error:?}");
+    }
+    assert!(!a.instance.discard_unfinished_clone().await.unwrap(), "of a rewind nothing can be had back");
+
+    let parked =
+        a.instance.clone_from(&b.clone_request(&a).await).await.unwrap().expect("the former data is kept");
+    assert!(parked.join("PG_VERSION").exists());
+    assert_eq!(a.instance.parked_data().unwrap(), [parked]);
+    a.start(&StartRole::Standby(Some(upstream))).await;
+    a.streams_from(&b).await;
+    a.instance.discard_parked_data().await.unwrap();
+    assert!(a.instance.parked_data().unwrap().is_empty());
+    let reports = std::fs::read_dir(&a.instance.config().parked_dir).unwrap();
+    assert!(reports.count() > 0, "reports of lost transactions stay");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clone_cut_short_is_never_started_and_the_former_data_can_be_had_back() {
+    let cluster = Cluster::new();
+    let b = cluster.server("b");
+    let a = cluster.primary("a", &[&b]).await;
+    cluster.join(&b, &a).await;
+    b.stop(ShutdownMode::Fast).await;
+    let slow = CloneRequest { rate_kib_max: Some(1_000), ..a.clone_request(&b).await };
+    let (instance, half) = (b.instance.clone(), b.data("../data.cloning-1/PG_VERSION"));
+    let cloning = tokio::spawn(async move { instance.clone_from(&slow).await });
+    eventually("the copy has begun", || async { half.exists() }).await;
+    cloning.abort();
+    assert!(cloning.await.unwrap_err().is_cancelled());
+
+    let what = Unfinished::Clone { source: "a".to_owned(), parked: None };
+    assert_eq!(b.instance.local_data().await.unwrap(), LocalData::Unfinished(what));
+    let upstream = a.upstream_for(&b);
+    let role = StartRole::Standby(Some(upstream));
+    let error = b.instance.prepare_start(&role, &desired()).await.unwrap_err();
+    assert!(matches!(error, PrepareError::Unfinished { .. }), "{error:?}");
+
+    assert!(b.instance.discard_unfinished_clone().await.unwrap());
+    b.start(&role).await;
+    b.streams_from(&a).await;
+    b.stop(ShutdownMode::Fast).await;
+    b.instance.clone_from(&a.clone_request(&b).await).await.unwrap().expect("the former data is kept");
+    assert!(!half.exists());
+    b.start(&role).await;
+    b.streams_from(&a).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn former_data_that_was_parked_by_a_clone_cut_short_comes_back() {
+    let cluster = Cluster::new();
+    let b = cluster.server("b");
+    let identifier = b.instance.init_db().await.unwrap();
+    // As after a power cut between the two renames of a clone.
+    let config = b.instance.config();
+    let parked = config.parked_dir.join("data-1");
+    std::fs::create_dir(&config.parked_dir).unwrap();
+    std::fs::rename(&config.data_dir, &parked).unwrap();
+    let note =
+        serde_json::to_vec(&Unfinished::Clone { source: "a".to_owned(), parked: Some(parked) }).unwrap();
+    std::fs::write(config.data_dir.with_extension("unfinished"), note).unwrap();
+    assert!(matches!(b.instance.local_data().await.unwrap(), LocalData::Unfinished(_)));
+
+    assert!(b.instance.discard_unfinished_clone().await.unwrap());
+    assert_eq!(b.system_identifier().await, identifier);
+    assert!(!b.instance.discard_unfinished_clone().await.unwrap(), "there is nothing left to discard");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_never_ran_is_no_primary() {
+    let cluster = Cluster::new();
+    let b = cluster.server("b");
+    let a = cluster.primary("a", &[&b]).await;
+    b.instance.clone_from(&a.clone_request(&b).await).await.unwrap();
+    let error = b.instance.prepare_start(&StartRole::Primary, &desired()).await.unwrap_err();
+    assert!(matches!(error, PrepareError::NotAPrimary { .. }), "{error:?}");
+    assert!(!b.data("postmaster.pid").exists());
+
+    let running = a.instance.clone_from(&a.clone_request(&b).await).await.unwrap_err();
+    assert!(matches!(running, CloneError::Running { .. }), "{running:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_clusters_data_directory_is_refused_and_kept() {
+    let cluster = Cluster::new();
+    let (a, b) = (cluster.server("a"), cluster.server("b"));
+    let ours = a.instance.init_db().await.unwrap();
+    let theirs = b.instance.init_db().await.unwrap();
+    let desired = Desired { system_identifier: Some(ours), ..desired() };
+    let role = StartRole::Standby(Some(a.upstream_for(&b)));
+    let error = b.instance.prepare_start(&role, &desired).await.unwrap_err();
+    assert!(matches!(error, PrepareError::Foreign { found, .. } if found == theirs), "{error:?}");
+    assert!(!b.data("standby.signal").exists(), "nothing of it was changed");
+
+    a.start_as(&StartRole::Primary, &desired).await;
+    a.instance.ensure_roles(&cluster::application()).await.unwrap();
+    a.instance.reconcile_slots(std::slice::from_ref(&b.name)).await.unwrap();
+    let other = SystemIdentifier::new(7);
+    let request = CloneRequest { system_identifier: other, ..a.clone_request(&b).await };
+    let error = b.instance.clone_from(&request).await.unwrap_err();
+    assert!(matches!(error, CloneError::Foreign { found, .. } if found == ours), "{error:?}");
+    assert_eq!(b.system_identifier().await, theirs, "the former data is as it was");
+    assert!(!b.data("../data.cloning-1").exists() && !b.data("../data.unfinished").exists());
+}
+
+/// A small file system of its own, taken away when dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(at: &Path) -> Option<Self> {
+        std::fs::create_dir_all(at).unwrap();
+        let options = Some("size=64m,mode=755");
+        let mounted = mount(Some("tmpfs"), at, Some("tmpfs"), MsFlags::empty(), options);
+        mounted.is_ok().then(|| Self(at.to_owned()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily: a server that fails to end must not keep it for ever.
+        let _ = umount2(&self.0, MntFlags::MNT_DETACH);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::print_stderr, reason = "a skipped test must say so")]
+async fn a_disk_that_fills_up_while_cloning_leaves_the_former_data_whole() {
+    let cluster = Cluster::new();
+    let Some(disk) = SmallDisk::mount(&cluster.path().join("disk")) else {
+        eprintln!("SKIPPED: mounting a small file system needs root");
+        return;
+    };
+    let b = cluster.server_with_data_in("b", &disk.0);
+    b.instance.init_db().await.unwrap();
+    let before = b.instance.local_data().await.unwrap();
+    let a = cluster.primary("a", &[&b]).await;
+    let error = b.instance.clone_from(&a.clone_request(&b).await).await.unwrap_err();
+    assert!(matches!(error, CloneError::DiskFull { .. }), "{error:?}");
+    assert!(error.hint().unwrap().contains("untouched"));
+    assert_eq!(b.instance.local_data().await.unwrap(), before);
+    assert!(!b.data("../data.cloning-1").exists(), "the half copy is gone");
+}
