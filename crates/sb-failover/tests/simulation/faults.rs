@@ -124,6 +124,8 @@ impl World {
     pub fn heal_everything(&mut self) {
         self.note(|| "calm".into());
         self.drop_faults();
+        self.lossy = false;
+        self.profile.failing_operations = 0;
         for server in 0..self.servers.len() {
             self.boot(server);
             self.thaw(server);
@@ -167,6 +169,7 @@ impl World {
     fn crash_postgres(&mut self, server: usize) {
         let run = self.servers[server].run;
         self.note(|| format!("fault PostgreSQL of s{server} crashes"));
+        self.servers[server].guard.killing = true;
         self.after(0, What::Killed { server, run, op: None });
     }
 

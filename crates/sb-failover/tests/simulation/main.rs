@@ -5,6 +5,7 @@
 
 mod faults;
 mod invariants;
+mod mutants;
 mod operations;
 mod postgres;
 mod profile;
@@ -16,7 +17,6 @@ mod world;
 use std::collections::BTreeSet;
 use std::io::Write as _;
 
-use sb_failover::mutant::Mutant;
 use sb_failover::record::Durability;
 use sb_failover::{State, TABLE, Trigger};
 

@@ -98,6 +98,7 @@ impl World {
         }
         let run = s.run;
         self.note(|| format!("s{server} guard fires"));
+        self.servers[server].guard.killing = true;
         let lead = self.profile.timings.fence_lead_ms;
         let (low, high) = self.profile.kill_ms;
         let delay = if lead == 0 { 0 } else { self.ns((low, high)) };
@@ -105,10 +106,13 @@ impl World {
     }
 
     pub fn killed(&mut self, server: usize, run: u64, op: Option<OpId>) {
-        if !self.servers[server].up {
+        let s = &mut self.servers[server];
+        let due = op.is_some() || std::mem::take(&mut s.guard.killing);
+        if !s.up || !due {
             return;
         }
-        self.servers[server].postgres.kill();
+        s.guard.killing = false;
+        s.postgres.kill();
         self.note(|| format!("s{server} PostgreSQL is gone"));
         self.report(server);
         let observation = self.observation(server);

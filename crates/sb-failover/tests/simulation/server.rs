@@ -16,6 +16,8 @@ use crate::profile::Profile;
 #[derive(Debug)]
 pub struct Guard {
     pub armed: Option<Armed>,
+    /// Its deadline has passed and not everything is dead yet.
+    pub killing: bool,
     pub highest: Term,
 }
 
@@ -89,7 +91,7 @@ impl Server {
             inbox: VecDeque::new(),
             wake: None,
             running: None,
-            guard: Guard { armed: None, highest: Term::default() },
+            guard: Guard { armed: None, killing: false, highest: Term::default() },
             postgres: Postgres::default(),
             boot_ns: 0,
             base_ns,
@@ -130,7 +132,7 @@ impl Server {
         self.up = true;
         self.boot_ns = now;
         self.base_ns = 5_000_000_000;
-        self.guard = Guard { armed: None, highest: Term::default() };
+        self.guard = Guard { armed: None, killing: false, highest: Term::default() };
         self.restart_agent(now, profile);
     }
 

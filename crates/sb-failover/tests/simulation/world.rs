@@ -88,6 +88,8 @@ pub struct World {
     pub moves: BTreeSet<(State, Trigger)>,
     pub trace: Option<Vec<String>>,
     pub violation: Option<Violation>,
+    /// Whether messages are lost, late or doubled.
+    pub lossy: bool,
     invariants: Vec<Box<dyn Invariant>>,
     next_record: Record,
     order: u64,
@@ -121,6 +123,7 @@ impl World {
             moves: BTreeSet::new(),
             trace: None,
             violation: None,
+            lossy: true,
             invariants,
             next_record: 1,
             order: 0,
@@ -290,16 +293,20 @@ impl World {
         }
     }
 
+    const fn unlucky(&mut self, percent: u64) -> bool {
+        self.lossy && self.rng.chance(percent)
+    }
+
     fn propose(&mut self, server: usize, id: ProposalId, request: Request) {
         let run = self.servers[server].run;
         let request = Box::new(request);
         let from = Some((server, run, id));
-        if self.servers[server].stalled || self.rng.chance(1) {
+        if self.servers[server].stalled || self.unlucky(1) {
             return self.answer(from, ProposalResult::Ambiguous, 1_000 * MS);
         }
-        let late = if self.rng.chance(2) { self.ns((0, 6_000)) } else { 0 };
+        let late = if self.unlucky(2) { self.ns((0, 6_000)) } else { 0 };
         let delay = self.ns(self.profile.delay_ms) + late;
-        if self.rng.chance(2) {
+        if self.unlucky(2) {
             let again = self.ns((0, 5_000));
             self.after(again, What::Arrive { server: None, request: request.clone(), tries: 0 });
         }
@@ -338,8 +345,8 @@ impl World {
             }
             Err(rejection) => ProposalResult::Rejected(rejection),
         };
-        let lost = self.rng.chance(2);
-        let late = if self.rng.chance(4) { self.ns((0, 3_000)) } else { 0 };
+        let lost = self.unlucky(2);
+        let late = if self.unlucky(4) { self.ns((0, 3_000)) } else { 0 };
         let delay = self.ns(self.profile.delay_ms) + late;
         self.answer(from, if lost { ProposalResult::Ambiguous } else { result }, delay);
     }
