@@ -6,6 +6,8 @@ use crate::{BootTime, ProposalId, ProposalResult, RenewalNumber, Session, Term};
 
 /// How many renewals may be unanswered at a time.
 pub(super) const OPEN_GRANTS_MAX: usize = 2;
+/// After how many renew intervals an unanswered renewal is no longer waited for.
+const OPEN_INTERVALS_MAX: u32 = 3;
 /// How many renewals are remembered in case the record shows later that they counted.
 const GRANTS_MAX: usize = 8;
 
@@ -115,7 +117,8 @@ impl Keeper {
 
     /// When the next renewal is due; [`None`] while too many are unanswered.
     pub(super) fn next_renewal(&self, renew: Duration, now: BootTime) -> Option<BootTime> {
-        let open = self.grants.iter().filter(|g| g.open && now < g.sent + g.ttl).count();
+        let patience = renew * OPEN_INTERVALS_MAX;
+        let open = self.grants.iter().filter(|g| g.open && now < g.sent + patience).count();
         if open >= OPEN_GRANTS_MAX {
             return None;
         }
@@ -123,8 +126,9 @@ impl Keeper {
     }
 
     /// When the oldest unanswered renewal stops being waited for.
-    pub(super) fn oldest_open_ends(&self) -> Option<BootTime> {
-        self.grants.iter().filter(|g| g.open).map(|g| g.sent + g.ttl).min()
+    pub(super) fn oldest_open_ends(&self, renew: Duration, now: BootTime) -> Option<BootTime> {
+        let ends = self.grants.iter().filter(|g| g.open).map(|g| g.sent + renew * OPEN_INTERVALS_MAX);
+        ends.filter(|at| *at > now).min()
     }
 
     /// The longest that anything granted or asked for reaches.
@@ -196,6 +200,7 @@ mod tests {
         propose(&mut keeper, 1, TTL_MS, 0);
         propose(&mut keeper, 2, TTL_MS, 500);
         assert_eq!(keeper.next_renewal(ms(500), at(1_000)), None);
-        assert_eq!(keeper.next_renewal(ms(500), at(3_600)), Some(at(1_000)));
+        assert_eq!(keeper.oldest_open_ends(ms(500), at(1_000)), Some(at(1_500)));
+        assert_eq!(keeper.next_renewal(ms(500), at(1_500)), Some(at(1_000)));
     }
 }

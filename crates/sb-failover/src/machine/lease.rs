@@ -81,7 +81,7 @@ impl Machine {
         let renew = ms(self.timings().renew_ms);
         match self.keeper.next_renewal(renew, self.now) {
             None => {
-                if let Some(at) = self.keeper.oldest_open_ends() {
+                if let Some(at) = self.keeper.oldest_open_ends(renew, self.now) {
                     self.wake_at(at);
                 }
             }

@@ -1,0 +1,207 @@
+//! What goes wrong, and how it ends.
+
+use sb_failover::Timings;
+use sb_failover::record::{Pause, Request, Transfer, TransferId, TransferKind};
+
+use crate::server::name;
+use crate::world::{What, World};
+
+/// Something that goes wrong and is put right later.
+#[derive(Clone, Debug)]
+pub enum Fault {
+    HostLost(Vec<usize>),
+    AgentFrozen(usize),
+    Cut(Vec<(usize, usize)>),
+    Stalled(usize),
+    Deaf(usize),
+    Slow(usize),
+}
+
+impl World {
+    pub fn fault(&mut self) {
+        let again = self.ns(self.profile.fault_every_ms);
+        self.after(again, What::Fault);
+        let victim = self.victim();
+        match self.rng.range(0, 19) {
+            0 | 1 => self.strike(Fault::HostLost(vec![victim]), (500, 10_000)),
+            2 => {
+                let mates = self.site_of(victim);
+                self.strike(Fault::HostLost(mates), (500, 8_000));
+            }
+            3 | 4 => self.strike(Fault::AgentFrozen(victim), (100, 9_000)),
+            5 => self.restart_agent(victim),
+            6 | 7 => self.crash_postgres(victim),
+            8 | 9 => {
+                let cut = self.around(victim, true, true);
+                self.strike(Fault::Cut(cut), (500, 10_000));
+            }
+            10 => {
+                let out = self.rng.chance(50);
+                let cut = self.around(victim, out, !out);
+                self.strike(Fault::Cut(cut), (500, 8_000));
+            }
+            11 => {
+                let other = self.rng.pick(self.servers.len());
+                self.strike(Fault::Cut(vec![(victim, other), (other, victim)]), (500, 10_000));
+            }
+            12 => {
+                let cut = self.split();
+                self.strike(Fault::Cut(cut), (500, 8_000));
+            }
+            13 => self.strike(Fault::Stalled(victim), (1_000, 8_000)),
+            14 => self.strike(Fault::Deaf(victim), (500, 6_000)),
+            15 => self.strike(Fault::Slow(victim), (500, 8_000)),
+            16 => self.ask_for_transfer(),
+            17 => self.ask_for_pause(),
+            _ => self.ask_for_timings(),
+        }
+    }
+
+    /// Half of the time the primary.
+    fn victim(&mut self) -> usize {
+        let primary = (0..self.servers.len()).find(|s| self.servers[*s].is_primary());
+        match primary {
+            Some(primary) if self.rng.chance(50) => primary,
+            Some(_) | None => self.rng.pick(self.servers.len()),
+        }
+    }
+
+    fn site_of(&self, server: usize) -> Vec<usize> {
+        let site = &self.servers[server].config.member.site;
+        (0..self.servers.len()).filter(|s| self.servers[*s].config.member.site == *site).collect()
+    }
+
+    fn around(&self, server: usize, out: bool, into: bool) -> Vec<(usize, usize)> {
+        let others = (0..self.servers.len()).filter(|o| *o != server);
+        others.flat_map(|o| [(out, (server, o)), (into, (o, server))]).filter(|c| c.0).map(|c| c.1).collect()
+    }
+
+    fn split(&mut self) -> Vec<(usize, usize)> {
+        let count = self.servers.len();
+        let sides: Vec<bool> = (0..count).map(|_| self.rng.chance(50)).collect();
+        let pairs = (0..count).flat_map(|a| (0..count).map(move |b| (a, b)));
+        pairs.filter(|(a, b)| sides[*a] != sides[*b]).collect()
+    }
+
+    fn strike(&mut self, fault: Fault, lasts_ms: (u64, u64)) {
+        self.note(|| format!("fault {fault:?}"));
+        match &fault {
+            Fault::HostLost(servers) => servers.iter().for_each(|s| self.servers[*s].crash()),
+            Fault::AgentFrozen(server) => self.servers[*server].frozen = true,
+            Fault::Cut(links) => links.iter().for_each(|(a, b)| self.links[*a][*b] = false),
+            Fault::Stalled(server) => self.servers[*server].stalled = true,
+            Fault::Deaf(server) => {
+                self.deaf.insert(*server);
+            }
+            Fault::Slow(server) => {
+                self.slow.insert(*server);
+            }
+        }
+        let lasts = self.ns(lasts_ms);
+        self.after(lasts, What::Heal(fault));
+    }
+
+    pub fn heal(&mut self, fault: &Fault) {
+        self.note(|| format!("heal {fault:?}"));
+        match fault {
+            Fault::HostLost(servers) => {
+                for server in servers {
+                    self.boot(*server);
+                }
+            }
+            Fault::AgentFrozen(server) => self.thaw(*server),
+            Fault::Cut(links) => links.iter().for_each(|(a, b)| self.links[*a][*b] = true),
+            Fault::Stalled(server) => self.servers[*server].stalled = false,
+            Fault::Deaf(server) => {
+                self.deaf.remove(server);
+            }
+            Fault::Slow(server) => {
+                self.slow.remove(server);
+            }
+        }
+    }
+
+    pub fn heal_everything(&mut self) {
+        self.note(|| "calm".into());
+        self.drop_faults();
+        self.lossy = false;
+        self.profile.failing_operations = 0;
+        for server in 0..self.servers.len() {
+            self.boot(server);
+            self.thaw(server);
+            self.servers[server].stalled = false;
+        }
+        self.deaf.clear();
+        self.slow.clear();
+        self.links.iter_mut().flatten().for_each(|l| *l = true);
+    }
+
+    fn boot(&mut self, server: usize) {
+        if !self.servers[server].up {
+            let (now, profile) = (self.now, self.profile.clone());
+            self.servers[server].boot(now, &profile);
+            self.begin_agent(server);
+        }
+    }
+
+    fn thaw(&mut self, server: usize) {
+        let s = &mut self.servers[server];
+        if s.up && s.frozen {
+            s.frozen = false;
+            let inbox = std::mem::take(&mut s.inbox);
+            s.wake = None;
+            for event in inbox {
+                self.feed(server, event);
+            }
+            self.feed(server, sb_failover::Event::Timeout);
+        }
+    }
+
+    fn restart_agent(&mut self, server: usize) {
+        if self.servers[server].up {
+            self.note(|| format!("fault agent of s{server} restarts"));
+            let (now, profile) = (self.now, self.profile.clone());
+            self.servers[server].restart_agent(now, &profile);
+            self.begin_agent(server);
+        }
+    }
+
+    fn crash_postgres(&mut self, server: usize) {
+        let run = self.servers[server].run;
+        self.note(|| format!("fault PostgreSQL of s{server} crashes"));
+        self.servers[server].guard.killing = true;
+        self.after(0, What::Killed { server, run, op: None });
+    }
+
+    fn ask(&mut self, request: Request) {
+        let delay = self.ns((1, 50));
+        self.after(delay, What::Arrive { server: None, request: Box::new(request), tries: 0 });
+    }
+
+    fn ask_for_transfer(&mut self) {
+        let to = self.rng.pick(self.servers.len() + 1);
+        let named = (to < self.servers.len()).then(|| name(to));
+        let lossy = !self.profile.durability.is_synchronous() && named.is_some() && self.rng.chance(30);
+        let accept_data_loss_bytes = self.rng.range(0, 100_000);
+        let kind =
+            if lossy { TransferKind::Failover { accept_data_loss_bytes } } else { TransferKind::Switchover };
+        let id = TransferId(self.rng.next());
+        self.ask(Request::RequestTransfer {
+            transfer: Transfer { id, to: named, kind, by: "person".into() },
+        });
+    }
+
+    fn ask_for_pause(&mut self) {
+        let (id, for_ms) = (self.rng.next(), self.rng.range(500, 6_000));
+        self.ask(Request::SetPause {
+            pause: Pause { id, for_ms, by: "person".into(), reason: "test".into() },
+        });
+    }
+
+    fn ask_for_timings(&mut self) {
+        let ttl_ms = [2_500, 3_500, 6_000][self.rng.pick(3)];
+        let timings = Timings { ttl_ms, ..self.profile.timings.clone() };
+        let lag_bytes_max = self.store.newest().lag_bytes_max;
+        self.ask(Request::SetTimings { timings, lag_bytes_max });
+    }
+}

@@ -1,0 +1,69 @@
+//! Rules broken on purpose. A simulation that does not see them proves nothing about the rules.
+
+use sb_failover::mutant::Mutant;
+use sb_failover::record::Durability;
+
+use crate::profile::Profile;
+use crate::run;
+
+/// Runs schedules until one is caught; gives how many it took and what saw it.
+fn caught_within(profile: Profile, mutant: Mutant, schedules_max: u64) -> (u64, &'static str) {
+    let profile = profile.with(mutant);
+    for seed in 0..schedules_max {
+        if let (Some(violation), _) = run(1_000_000 + seed, &profile) {
+            return (seed + 1, violation.invariant);
+        }
+    }
+    panic!("{mutant:?} was not caught within {schedules_max} schedules");
+}
+
+fn must_be_caught(durability: Durability, mutant: Mutant, schedules_max: u64, by: &[&str]) {
+    let (schedules, invariant) = caught_within(Profile::adversarial(durability), mutant, schedules_max);
+    crate::say(&format!(
+        "{mutant:?}: caught by {invariant} in schedule {schedules} of at most {schedules_max}"
+    ));
+    assert!(by.contains(&invariant), "{mutant:?} was caught by {invariant}");
+}
+
+const TWO_PRIMARIES: &[&str] = &["one_writer", "fenced_before_promote"];
+const LOST: &[&str] = &["no_lost_acknowledged_commit"];
+
+#[test]
+fn counting_the_lease_from_the_answer_is_caught() {
+    must_be_caught(Durability::Async, Mutant::CountFromReceipt, 200, TWO_PRIMARIES);
+}
+
+#[test]
+fn waiting_without_a_margin_for_drift_is_caught() {
+    must_be_caught(Durability::Async, Mutant::NoDriftMargin, 200, TWO_PRIMARIES);
+}
+
+#[test]
+fn a_takeover_that_does_not_name_the_last_renewal_is_caught() {
+    must_be_caught(Durability::Async, Mutant::NoCompareAndSet, 200, TWO_PRIMARIES);
+}
+
+#[test]
+fn a_missing_guard_is_caught() {
+    must_be_caught(Durability::Async, Mutant::NoGuard, 50, TWO_PRIMARIES);
+}
+
+#[test]
+fn reporting_without_freezing_is_caught() {
+    must_be_caught(Durability::Sync, Mutant::NoFreeze, 200, LOST);
+}
+
+#[test]
+fn a_shorter_lease_proposed_without_lowering_the_deadline_is_caught() {
+    must_be_caught(Durability::Async, Mutant::ShortenWithoutLowering, 300, TWO_PRIMARIES);
+}
+
+#[test]
+fn a_quorum_that_is_one_too_small_is_caught() {
+    must_be_caught(Durability::Sync, Mutant::QuorumTooSmall, 200, LOST);
+}
+
+#[test]
+fn letting_clients_in_before_the_set_is_settled_is_caught() {
+    must_be_caught(Durability::Sync, Mutant::OpenBeforeSettled, 300, LOST);
+}
