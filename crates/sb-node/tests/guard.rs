@@ -8,13 +8,17 @@
 mod guard_support;
 
 use std::fs;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use guard_support::{
-    FENCE_MS_MAX, GuardProcess, LIMIT, REPLY, Stubborn, event, fenced, is_alive, pid_of, spawn_example,
-    status_until, until, wait_for,
+    FENCE_MS_MAX, GuardProcess, LIMIT, Privileges, REPLY, Stubborn, event, fenced, is_alive, pid_of,
+    spawn_example, spawn_example_unprivileged, status_until, until, wait_for,
 };
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect, send, socket};
 use sb_node::guard::{
     BootNanos, Degradation, GuardClient, GuardClientError, GuardEvent, GuardNotice, Postmaster,
     PostmasterExit, Refusal, Role, StopMode, Term, socket_path,
@@ -39,6 +43,19 @@ fn refusal<T: std::fmt::Debug>(outcome: Result<T, GuardClientError>) -> Refusal 
         Err(GuardClientError::Refused(refusal)) => refusal,
         other => panic!("not refused: {other:?}"),
     }
+}
+
+/// A connection without the client's manners.
+fn raw_client(process: &GuardProcess) -> OwnedFd {
+    let client = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_NONBLOCK, None).unwrap();
+    connect(client.as_raw_fd(), &UnixAddr::new(&socket_path(process.dir.path())).unwrap()).unwrap();
+    client
+}
+
+/// Sends once more; true when the guard has closed its end.
+fn is_refused(client: &OwnedFd, datagram: &[u8]) -> bool {
+    let sent = send(client.as_raw_fd(), datagram, MsgFlags::MSG_NOSIGNAL);
+    matches!(sent, Err(Errno::EPIPE | Errno::ECONNRESET))
 }
 
 /// Starts `program` as writable in term 5, with a deadline far away.
@@ -87,6 +104,19 @@ async fn the_fence_falls_without_an_agent_that_is_stopped_or_killed() {
         agent.kill().unwrap();
         agent.wait().unwrap();
     }
+}
+
+#[tokio::test]
+async fn without_any_privilege_the_deadline_still_ends_everything() {
+    let process = GuardProcess::start_with(Privileges::None);
+    let (guard, mut events) = process.connect().await;
+    let program = Stubborn::new(process.dir.path());
+    let pids = start_writable(&guard, &program).await;
+    guard.arm(term(FIVE), in_ms(100), REPLY).await.unwrap();
+    fenced(&mut events).await;
+    assert!(!pids.into_iter().any(is_alive));
+    let degraded = guard.status(REPLY).await.unwrap().degraded;
+    assert!(degraded.contains(&Degradation::NoRealTimePriority), "{degraded:?}");
 }
 
 #[tokio::test]
@@ -194,25 +224,43 @@ async fn a_new_agent_finds_everything_and_goes_on() {
 
 #[tokio::test]
 async fn a_client_that_does_not_read_is_dropped_and_holds_nobody_up() {
-    use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect, send, socket};
-    use std::os::fd::AsRawFd;
-
     let process = GuardProcess::start();
     let (guard, mut events) = process.connect().await;
     let program = Stubborn::new(process.dir.path());
     start_writable(&guard, &program).await;
-    let deaf = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_NONBLOCK, None).unwrap();
-    connect(deaf.as_raw_fd(), &UnixAddr::new(&socket_path(process.dir.path())).unwrap()).unwrap();
+    let deaf = raw_client(&process);
     // A request for the status with the number 1, in postcard's encoding.
-    until("the guard has dropped it", async || {
-        match send(deaf.as_raw_fd(), &[1, 0], MsgFlags::MSG_NOSIGNAL) {
-            Err(nix::errno::Errno::EPIPE | nix::errno::Errno::ECONNRESET) => Some(()),
-            _ => None,
-        }
-    })
-    .await;
+    until("the guard has dropped it", async || is_refused(&deaf, &[1, 0]).then_some(())).await;
     guard.arm(term(FIVE), in_ms(50), REPLY).await.unwrap();
     assert!(fenced(&mut events).await.2 <= FENCE_MS_MAX);
+}
+
+#[tokio::test]
+async fn a_client_that_talks_nonsense_is_dropped() {
+    let process = GuardProcess::start();
+    let (guard, _events) = process.connect().await;
+    for nonsense in [&[1, 99][..], &[1, 0, 0], &[255; 64 * 1024]] {
+        let client = raw_client(&process);
+        until("the guard has dropped it", async || is_refused(&client, nonsense).then_some(())).await;
+    }
+    assert_eq!(guard.status(REPLY).await.unwrap().postmaster, Postmaster::Absent);
+}
+
+#[tokio::test]
+async fn a_client_of_another_user_is_turned_away() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("SKIPPED: only root can try as another user");
+        return;
+    }
+    let process = GuardProcess::start();
+    let (guard, _events) = process.connect().await;
+    let socket = socket_path(process.dir.path());
+    fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).unwrap();
+    let mut stranger =
+        spawn_example_unprivileged("guard_client", &[process.dir.path().to_str().unwrap(), "7"]);
+    let status = wait_for("the stranger gives up", || stranger.try_wait().unwrap());
+    assert_eq!(status.code(), Some(1));
+    assert_eq!(guard.status(REPLY).await.unwrap().highest_term, None);
 }
 
 #[tokio::test]

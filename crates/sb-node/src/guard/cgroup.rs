@@ -80,6 +80,11 @@ impl Cgroup {
         Ok(true)
     }
 
+    /// Whether nobody has removed it.
+    pub(super) fn exists(&self) -> bool {
+        self.path.exists()
+    }
+
     /// Where a child writes `0` to enter.
     pub(super) fn members(&self) -> BorrowedFd<'_> {
         self.members.as_fd()

@@ -194,7 +194,8 @@ impl GuardClient {
         self.done(GuardRequest::Arm { term, fence_at }, within).await
     }
 
-    /// Starts PostgreSQL and returns the postmaster's process id once the program runs.
+    /// Starts PostgreSQL and returns the postmaster's process id once the program runs, which says nothing about
+    /// connections yet. Ending backends of a former life may take five seconds of it.
     ///
     /// # Errors
     ///

@@ -12,11 +12,13 @@ pub const CLIENTS_MAX: usize = 8;
 /// What the guard is told on its command line.
 #[derive(Debug, Clone)]
 pub struct GuardConfig {
-    /// Directory of the socket and the lock; it must exist and belong to the guard's user.
+    /// Directory of the socket and the lock; it must exist and belong to the guard's user. Named the same at every
+    /// start: what a former guard left is found by it.
     pub run_dir: PathBuf,
     /// A user besides root and the guard's own whose processes may command it.
     pub agent_uid: Option<u32>,
-    /// A hardware or software watchdog (`/dev/watchdog`) that resets the machine when even the guard hangs.
+    /// A hardware or software watchdog (`/dev/watchdog`) that resets the machine when even the guard hangs. Its
+    /// driver must allow being stopped (`nowayout=0`) and a timeout of one second.
     pub watchdog: Option<PathBuf>,
     /// How a terminated guard's PostgreSQL may take for its fast shutdown, at most.
     pub shutdown_grace: Duration,

@@ -12,7 +12,20 @@
 //! * Everything it knows is in its memory. After a restart of the guard `highest_term` starts anew; the agent's
 //!   persisted promise and phase are what keeps older terms out then.
 //!
-//! [`run`] is the process; [`GuardClient`] is the agent's end.
+//! [`run`] is the process; [`GuardClient`] is the agent's end. In the life of a lease the agent
+//!
+//! 1. arms the guard with the lease's term, the deadline being the lease's end less the time a fence takes;
+//! 2. starts PostgreSQL as writable in that term, or announces the promotion of a standby and waits for the answer
+//!    before it tells PostgreSQL;
+//! 3. arms again at every renewal it saw applied, and before it proposes a shorter one;
+//! 4. stops PostgreSQL or has everything killed, and disarms when nothing is left.
+//!
+//! A deadline that passes over a standby ends it as well: the guard does not know whether it was promoted
+//! in silence. Disarm what is not going to be promoted.
+//!
+//! What it cannot do: act while it is itself stopped or the kernel hangs. For that there are the
+//! [kernel's fence](crate::fence) and the watchdog. Without a control group and with `/proc` mounted so
+//! that it hides other users' processes, it ends the postmaster but finds no backend that outlives it.
 
 mod alarm;
 mod cgroup;
@@ -45,7 +58,8 @@ pub use messages::{
 
 /// Runs the guard in this process until it is terminated.
 ///
-/// Call it from `main`, before any thread exists.
+/// Call it from `main`, before any thread exists. Every child that the process already has is taken for a descendant
+/// of PostgreSQL, and killed.
 ///
 /// # Errors
 ///

@@ -1,7 +1,8 @@
 //! Ending processes and collecting the dead: the guard's hands.
 
 use std::io;
-use std::path::Path;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -32,6 +33,7 @@ pub(super) enum Left {
 /// Kills and reaps descendants of this process. All memory is taken when it is made.
 pub(super) struct Reaper {
     guard: Pid,
+    run_dir: PathBuf,
     descendants: Descendants,
     cgroup: Option<Cgroup>,
 }
@@ -54,7 +56,7 @@ impl Reaper {
                 None
             }
         };
-        let mut reaper = Self { guard: Pid::this(), descendants, cgroup };
+        let mut reaper = Self { guard: Pid::this(), run_dir: run_dir.to_owned(), descendants, cgroup };
         if reaper.cgroup.is_some() && !reaper.rehearse(Self::kill_members)? {
             log::warn(format_args!("the control group does not kill, will search /proc instead"));
             reaper.cgroup = None;
@@ -70,7 +72,11 @@ impl Reaper {
 
     /// Forks the postmaster.
     pub(super) fn launch(&mut self, launch: Launch) -> io::Result<Launched> {
-        use std::os::fd::AsRawFd;
+        if self.cgroup.as_ref().is_some_and(|cgroup| !cgroup.exists()) {
+            // Somebody tidied up: an empty group can be removed by whoever may make one.
+            self.cgroup = Cgroup::make(&self.run_dir).ok();
+            log::warn(format_args!("the control group was removed; a new one: {}", self.cgroup.is_some()));
+        }
         let members = self.cgroup.as_ref().map(|cgroup| cgroup.members().as_raw_fd());
         launch.fork(Surroundings { guard: self.guard, members, processes: &mut self.descendants })
     }

@@ -23,25 +23,50 @@ pub const REPLY: Duration = Duration::from_secs(5);
 /// From the deadline to the last process, at most.
 pub const FENCE_MS_MAX: u32 = 300;
 
+/// A user without privileges.
+const NOBODY: u32 = 65_534;
+
 /// A running guard; terminated, or else killed, when dropped.
 pub struct GuardProcess {
     pub dir: tempfile::TempDir,
+    run_as: Privileges,
     child: Option<Child>,
+}
+
+/// Who the guard runs as.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Privileges {
+    /// Whoever runs the tests, which may be root.
+    Own,
+    /// A user who may do nothing special.
+    None,
 }
 
 impl GuardProcess {
     /// In a fresh run directory.
     pub fn start() -> Self {
+        Self::start_with(Privileges::Own)
+    }
+
+    /// The same with these privileges.
+    pub fn start_with(run_as: Privileges) -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let mut guard = Self { dir, child: None };
+        if run_as == Privileges::None && nix::unistd::geteuid().is_root() {
+            std::os::unix::fs::chown(dir.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        let mut guard = Self { dir, run_as, child: None };
         guard.start_again();
         guard
     }
 
     /// Another guard in the same directory, after this one has ended.
     pub fn start_again(&mut self) {
-        self.child = Some(spawn_example("guard", &[self.dir.path().to_str().unwrap()]));
+        let arguments = [self.dir.path().to_str().unwrap()];
+        self.child = Some(match self.run_as {
+            Privileges::Own => spawn_example("guard", &arguments),
+            Privileges::None => spawn_example_unprivileged("guard", &arguments),
+        });
     }
 
     pub fn pid(&self) -> Pid {
@@ -78,10 +103,25 @@ impl Drop for GuardProcess {
 
 /// Runs an example of this crate.
 pub fn spawn_example(name: &str, arguments: &[&str]) -> Child {
-    let target = std::env::current_exe().unwrap();
-    let program = target.parent().unwrap().parent().unwrap().join("examples").join(name);
+    Command::new(example(name)).args(arguments).stdin(Stdio::null()).spawn().unwrap()
+}
+
+/// Runs an example of this crate as a user who may do nothing special.
+pub fn spawn_example_unprivileged(name: &str, arguments: &[&str]) -> Child {
+    if !nix::unistd::geteuid().is_root() {
+        return spawn_example(name, arguments);
+    }
+    let identity = [format!("--reuid={NOBODY}"), format!("--regid={NOBODY}"), "--clear-groups".to_owned()];
+    let mut command = Command::new("setpriv");
+    command.args(identity).arg(example(name)).args(arguments).stdin(Stdio::null());
+    command.spawn().unwrap()
+}
+
+fn example(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let program = test.parent().unwrap().parent().unwrap().join("examples").join(name);
     assert!(program.exists(), "build it first: cargo build -p sb-node --examples");
-    Command::new(program).args(arguments).stdin(Stdio::null()).spawn().unwrap()
+    program
 }
 
 pub fn pid_of(child: &Child) -> Pid {
