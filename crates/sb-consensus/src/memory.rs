@@ -9,8 +9,8 @@ use crate::error::{ChangeError, ProposeError, ReadError, ServeError};
 use crate::limits::REQUEST_BYTES_MAX;
 use crate::store::Backend;
 use crate::{
-    Applied, BoxedStream, ChangeRejected, DiskHealth, LeaderInfo, Member, MemberId, Membership, MembershipChange, Role,
-    StateMachine, Store, StoreHealth,
+    Applied, BoxedStream, ChangeRejected, DiskHealth, LeaderInfo, Member, MemberId, Membership,
+    MembershipChange, Role, StateMachine, Store, StoreHealth,
 };
 
 /// The memory backend: one state machine in one process, for tests.

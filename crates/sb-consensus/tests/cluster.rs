@@ -1,5 +1,7 @@
 //! Members over loopback, each with its own directory: crashes, restarts, damage.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::fs;
@@ -156,7 +158,10 @@ async fn without_a_majority_nothing_is_answered_or_read() {
     assert!(group.store(0).read(within).await.is_err());
     let mut health = group.store(0).health();
     let stepped_down = health.wait_for(|health| health.role != Role::Leader);
-    tokio::time::timeout(WITHIN, stepped_down).await.expect("a leader without a majority steps down").unwrap();
+    tokio::time::timeout(WITHIN, stepped_down)
+        .await
+        .expect("a leader without a majority steps down")
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -235,7 +240,10 @@ async fn a_log_that_was_cut_at_any_byte_of_its_last_record_goes_on() {
         let node = Node::<Machine>::start(torn.path(), "a", Start::Open).await.unwrap();
         node.store.propose(write("next"), WITHIN).await.unwrap();
         let words = words(&node.store).await;
-        assert!(words == ["one", "two", "next"] || words == ["one", "two", "three", "next"], "{cut}: {words:?}");
+        assert!(
+            words == ["one", "two", "next"] || words == ["one", "two", "three", "next"],
+            "{cut}: {words:?}"
+        );
         lengths.push(words.len());
         node.kill().await;
         let again = Node::<Machine>::start(torn.path(), "a", Start::Open).await.unwrap();
@@ -305,7 +313,8 @@ async fn a_member_restored_from_an_older_copy_stops_and_its_directory_is_not_use
     let stopped = tokio::time::timeout(WITHIN, stopped).await.expect("it notices").unwrap().clone();
     assert!(stopped.failure.is_some_and(|failure| failure.contains("its log ends at")));
     group.kill(victim).await;
-    let refused = Node::<Machine>::start(group.dirs[victim].path(), &format!("server-{victim}"), Start::Open).await;
+    let refused =
+        Node::<Machine>::start(group.dirs[victim].path(), &format!("server-{victim}"), Start::Open).await;
     assert!(matches!(refused.err(), Some(OpenError::Corrupt { .. })));
 }
 

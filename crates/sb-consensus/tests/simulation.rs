@@ -1,6 +1,8 @@
 //! Whole groups of replicas in one thread: a seeded network that loses, delays, repeats and reorders, crashes,
 //! partitions. A client is the oracle. The same seed gives the same run.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -119,7 +121,13 @@ impl Simulation {
                     if words.len() > self.longest.len() {
                         self.longest.clone_from(words);
                     }
-                    self.trace.push(format!("{} {} at {} has {}", self.now_ms, at, applied.index, words.len()));
+                    self.trace.push(format!(
+                        "{} {} at {} has {}",
+                        self.now_ms,
+                        at,
+                        applied.index,
+                        words.len()
+                    ));
                 }
                 Event::Answered { id, outcome } => {
                     let word = server.asked.remove(&id).unwrap();
@@ -147,7 +155,7 @@ impl Simulation {
         if lost || self.cut.contains(&(message.from, message.to)) {
             return;
         }
-        let at = (message.to.get() - 1) as usize;
+        let at = self.servers.iter().position(|server| server.member.id == message.to).unwrap();
         if let Some(node) = &mut self.servers[at].node {
             node.step(&message).unwrap();
             self.settle(at);
@@ -189,7 +197,9 @@ impl Simulation {
 
     fn leader(&self) -> Option<usize> {
         let leads = |server: &Server| server.node.as_ref().is_some_and(Node::is_leader);
-        (0..self.servers.len()).filter(|at| leads(&self.servers[*at])).max_by_key(|at| self.node(*at).health().raft_term)
+        (0..self.servers.len())
+            .filter(|at| leads(&self.servers[*at]))
+            .max_by_key(|at| self.node(*at).health().raft_term)
     }
 
     fn propose(&mut self, at: usize) {
@@ -221,7 +231,9 @@ impl Simulation {
     /// Everybody becomes a voter.
     fn grow(&mut self) {
         for n in 2..=self.servers.len() as u64 {
-            self.change(&MembershipChange::AddLearner(member(n)), |node| node.membership().get(id(n)).is_some());
+            self.change(&MembershipChange::AddLearner(member(n)), |node| {
+                node.membership().get(id(n)).is_some()
+            });
             self.change(&MembershipChange::Promote(id(n)), |node| node.membership().is_voter(id(n)));
         }
     }
@@ -294,7 +306,8 @@ fn ordeal(seed: u64, count: u64) -> Simulation {
     simulation.propose(leader);
     simulation.until("the last request", |s| s.answered.len() > answered);
     let index = simulation.node(leader).view().index;
-    simulation.until("everybody catching up", |s| (0..s.servers.len()).all(|at| s.node(at).view().index >= index));
+    simulation
+        .until("everybody catching up", |s| (0..s.servers.len()).all(|at| s.node(at).view().index >= index));
     simulation.check();
     let end = &simulation.node(leader).view().view.words;
     assert_eq!(*end, simulation.longest, "what was applied before a crash is there after it");
@@ -370,7 +383,8 @@ fn a_replica_whose_log_lost_its_end_stops() {
     let victim = (0..3).find(|at| *at != leader).unwrap();
     let old = simulation.servers[victim].disk.content().unwrap();
     (0..5).for_each(|_| simulation.propose(leader));
-    simulation.until("the requests", |s| s.answered.len() == 5 && s.node(victim).view().view.words.len() == 5);
+    simulation
+        .until("the requests", |s| s.answered.len() == 5 && s.node(victim).view().view.words.len() == 5);
     let mut messages: Vec<Message> = Vec::new();
     for _ in 0..HEARTBEAT_TICKS {
         simulation.servers[leader].node.as_mut().unwrap().tick();

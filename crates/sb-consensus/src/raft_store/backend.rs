@@ -11,7 +11,8 @@ use crate::replica::Message;
 use crate::store::Backend;
 use crate::transport::{AddressBook, Receiver, serve};
 use crate::{
-    Applied, BoxedStream, ChangeRejected, Member, MemberId, Membership, MembershipChange, StateMachine, StoreHealth,
+    Applied, BoxedStream, ChangeRejected, Member, MemberId, Membership, MembershipChange, StateMachine,
+    StoreHealth,
 };
 
 use super::inbox::{Call, Input};

@@ -62,7 +62,8 @@ pub(super) struct Stopping {
 impl<S: StateMachine, D: Disk, N: Network> Driver<S, D, N> {
     /// Runs until asked to stop, until nobody holds the store any more, or until the replica doubts itself.
     pub(super) fn run(mut self) {
-        let mut farewell = Farewell { outlets: self.outlets.clone(), failure: Some("the Raft thread panicked".into()) };
+        let mut farewell =
+            Farewell { outlets: self.outlets.clone(), failure: Some("the Raft thread panicked".into()) };
         let ended = self.turn_until_stopped();
         farewell.failure = ended.as_ref().err().map(ToString::to_string);
         match ended {
@@ -233,7 +234,10 @@ impl<S: StateMachine, D: Disk, N: Network> Driver<S, D, N> {
     }
 
     fn halt(&mut self, halt: Halt) {
-        tracing::error!(error = &halt as &dyn std::error::Error, "the store stops: this replica doubts itself");
+        tracing::error!(
+            error = &halt as &dyn std::error::Error,
+            "the store stops: this replica doubts itself"
+        );
         if let Halt::Disk(DiskError::Failed { what, path, source }) = halt {
             let reason = format!("could not {what} `{}`: {source}", path.display());
             self.outlets.health.send_modify(|health| health.disk = DiskHealth::Failed { reason });

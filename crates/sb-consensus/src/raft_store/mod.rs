@@ -111,7 +111,8 @@ fn start<S: StateMachine, D: Disk>(
     let replica = Replica::open(settings, machine, disk, content, rand::random)?;
     let (inbox, inputs) = sync_channel(INBOX_MAX);
     let (applied_in, applied) = watch::channel(replica.view());
-    let (health_in, health) = watch::channel(into_store_health(replica.health(), u64::from(config.timings.tick_ms)));
+    let (health_in, health) =
+        watch::channel(into_store_health(replica.health(), u64::from(config.timings.tick_ms)));
     let book = Arc::new(AddressBook::default());
     let patience = Duration::from_millis(u64::from(config.timings.election_max_ms));
     let cluster = config.cluster.clone();
@@ -133,7 +134,11 @@ fn start<S: StateMachine, D: Disk>(
     };
     let thread = std::thread::Builder::new().name("sb-raft".into());
     let spawned = thread.spawn(move || driver.run());
-    spawned.map_err(|source| OpenError::Io { what: "start the Raft thread for", path: config.dir, source })?;
+    spawned.map_err(|source| OpenError::Io {
+        what: "start the Raft thread for",
+        path: config.dir,
+        source,
+    })?;
     Ok(Store::new(RaftBackend { cluster, member, inbox, applied, health, book }))
 }
 

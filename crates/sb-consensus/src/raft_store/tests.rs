@@ -8,8 +8,8 @@ use async_trait::async_trait;
 
 use crate::replica::{Disk, DiskError, MemoryDisk, Record, Replica, Snapshot};
 use crate::{
-    BoxedStream, Connector, DiskHealth, Lane, Member, MemberId, OnFatalDisk, ProposeError, RaftConfig, RestoreError,
-    Role, StateMachine, Store,
+    BoxedStream, Connector, DiskHealth, Lane, Member, MemberId, OnFatalDisk, ProposeError, RaftConfig,
+    RestoreError, Role, StateMachine, Store,
 };
 
 use super::disk::Identity;
@@ -111,7 +111,8 @@ async fn a_full_disk_acknowledges_nothing_until_there_is_room() {
     let shared = memory.clone();
     let config = RaftConfig::new("test", "unused", "a", "a:1");
     let identity = Identity { id: MemberId::random(), start: 1 };
-    let content = Replica::<Sum, MemoryDisk>::bootstrap(&super::own_member(&config, &identity), &Sum::default());
+    let content =
+        Replica::<Sum, MemoryDisk>::bootstrap(&super::own_member(&config, &identity), &Sum::default());
     let snapshot = content.snapshot.clone().unwrap();
     let mut disk = memory;
     disk.replace(&snapshot, &content.log()).unwrap();

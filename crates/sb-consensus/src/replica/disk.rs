@@ -150,10 +150,15 @@ impl DiskContent {
     fn reconcile(&mut self, snapshot: &Snapshot) -> Result<(), String> {
         let at = snapshot.position;
         if at.index < self.base.index {
-            return Err(format!("the snapshot ends at {}, the log begins at {}", at.index, self.base.index + 1));
+            return Err(format!(
+                "the snapshot ends at {}, the log begins at {}",
+                at.index,
+                self.base.index + 1
+            ));
         }
         let known = self.entries.iter().find(|entry| entry.index == at.index).map(|entry| entry.term);
-        let same = if at.index == self.base.index { self.base.term == at.term } else { known == Some(at.term) };
+        let same =
+            if at.index == self.base.index { self.base.term == at.term } else { known == Some(at.term) };
         if !same {
             self.base = at;
             self.entries.clear();
@@ -272,7 +277,11 @@ mod tests {
 
     #[test]
     fn a_later_entry_replaces_the_tail_from_its_index_on() {
-        let records = vec![start(), record(1, 1, &[entry(2, 1), entry(3, 1), entry(4, 1)]), record(2, 2, &[entry(3, 2)])];
+        let records = vec![
+            start(),
+            record(1, 1, &[entry(2, 1), entry(3, 1), entry(4, 1)]),
+            record(2, 2, &[entry(3, 2)]),
+        ];
         let content = DiskContent::assemble(Some(snapshot(1, 1)), records).unwrap();
         assert_eq!(content.entries, [entry(2, 1), entry(3, 2)]);
     }

@@ -136,4 +136,3 @@ impl Storage for Log {
         Err(Error::Store(StorageError::SnapshotTemporarilyUnavailable))
     }
 }
-

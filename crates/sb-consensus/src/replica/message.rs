@@ -108,7 +108,9 @@ impl Message {
         };
         let place = self.kind != MessageKind::Append || self.has_sound_entries();
         let snapshot = match (self.kind, &self.snapshot) {
-            (MessageKind::Snapshot, Some(snapshot)) => snapshot.is_sound() && snapshot.position.term <= self.term,
+            (MessageKind::Snapshot, Some(snapshot)) => {
+                snapshot.is_sound() && snapshot.position.term <= self.term
+            }
             (MessageKind::Snapshot, None) | (_, Some(_)) => false,
             (_, None) => true,
         };
@@ -195,4 +197,3 @@ impl Message {
         Ok(message)
     }
 }
-

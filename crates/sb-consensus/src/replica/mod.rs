@@ -25,8 +25,8 @@ use crate::limits::{
     APPENDS_IN_FLIGHT_MAX, MESSAGE_BYTES_SOFT_MAX, REQUEST_BYTES_MAX, UNCOMMITTED_BYTES_MAX,
 };
 use crate::{
-    Applied, ChangeRejected, DiskHealth, Member, MemberId, Membership, MembershipChange, OpenError, ProposeError,
-    ReadError, RestoreError, Role, StateMachine,
+    Applied, ChangeRejected, DiskHealth, Member, MemberId, Membership, MembershipChange, OpenError,
+    ProposeError, ReadError, RestoreError, Role, StateMachine,
 };
 
 use self::election::ElectionTimeout;

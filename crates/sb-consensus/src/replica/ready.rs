@@ -142,7 +142,8 @@ impl<S: StateMachine, D: Disk> Replica<S, D> {
             self.events.push_back(Event::Applied(self.state.view()));
         }
         let state = &self.state;
-        for (id, answer) in self.pending.take_answered(|member, start, seq| state.answer(member, start, seq)) {
+        for (id, answer) in self.pending.take_answered(|member, start, seq| state.answer(member, start, seq))
+        {
             let outcome = serde_json::from_slice(answer);
             let outcome = outcome.map_err(|error| Halt::Raft(format!("unreadable answer: {error}")))?;
             self.events.push_back(Event::Answered { id, outcome });

@@ -37,7 +37,8 @@ impl AddressBook {
     pub(crate) fn replicated(&self, membership: &Membership) {
         let mut known = lock(&self.replicated);
         let moved = |id: &MemberId| known.get(id).is_some_and(|before| membership.get(*id) != Some(before));
-        lock(&self.told).retain(|id, _| membership.is_empty() || (membership.get(*id).is_some() && !moved(id)));
+        lock(&self.told)
+            .retain(|id, _| membership.is_empty() || (membership.get(*id).is_some() && !moved(id)));
         *known = membership.members().map(|member| (member.id, member.clone())).collect();
     }
 
@@ -104,7 +105,9 @@ impl Peers {
 impl Outbox for Peers {
     fn send(&mut self, message: Message) {
         let lane = message.lane();
-        if let Some(frame) = frame::encode(&message).filter(|frame| frame.len() - 4 <= frame::bytes_max(Some(lane))) {
+        if let Some(frame) =
+            frame::encode(&message).filter(|frame| frame.len() - 4 <= frame::bytes_max(Some(lane)))
+        {
             self.lane(message.to, lane).push(frame);
         }
     }

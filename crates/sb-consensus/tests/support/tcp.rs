@@ -54,7 +54,8 @@ impl<S: StateMachine + Default> Node<S> {
         adjust: impl FnOnce(&mut RaftConfig),
     ) -> Result<Self, OpenError> {
         let mut config = RaftConfig::new("test", dir, name, "127.0.0.1:0");
-        config.timings = Timings { tick_ms: 10, heartbeat_ms: 50, election_min_ms: 200, election_max_ms: 350 };
+        config.timings =
+            Timings { tick_ms: 10, heartbeat_ms: 50, election_min_ms: 200, election_max_ms: 350 };
         adjust(&mut config);
         let listener = TcpListener::bind(&config.address).await.expect("the address is free");
         config.address = listener.local_addr().expect("a bound listener has an address").to_string();
