@@ -80,14 +80,26 @@ impl Runtime {
 
     fn carry_out(&mut self) {
         while let Some(command) = self.machine.poll_command() {
-            match (command.op(), command) {
-                (Some(op), command) => self.driver.begin(op, command),
-                (None, Command::Propose { id, request }) => self.propose(id, request),
-                (None, Command::ArmGuard { term, fence_at }) => self.guard.arm(term, fence_at),
-                (None, Command::Disarm { term }) => self.guard.disarm(term),
-                (None, Command::Cancel { op }) => self.driver.cancel(op),
-                (None, Command::Journal(entry)) => self.journal.record(words::entry(&entry)),
-                (None, command) => unreachable!("{command:?} has an operation"),
+            match command {
+                Command::Propose { id, request } => self.propose(id, request),
+                Command::ArmGuard { term, fence_at } => self.guard.arm(term, fence_at),
+                Command::Disarm { term } => self.guard.disarm(term),
+                Command::Cancel { op } => self.driver.cancel(op),
+                Command::Journal(entry) => self.journal.record(words::entry(&entry)),
+                Command::Fence { op }
+                | Command::StartPrimary { op, .. }
+                | Command::StartStandby { op, .. }
+                | Command::StopPostgres { op, .. }
+                | Command::Follow { op, .. }
+                | Command::StorePromise { op, .. }
+                | Command::Persist { op, .. }
+                | Command::Freeze { op }
+                | Command::Fetch { op, .. }
+                | Command::Promote { op, .. }
+                | Command::OpenClients { op, .. }
+                | Command::SetSyncStandbys { op, .. }
+                | Command::Repair { op, .. }
+                | Command::InitDb { op } => self.driver.begin(op, command),
             }
         }
     }
