@@ -22,6 +22,13 @@ impl World {
         let again = self.ns(self.profile.fault_every_ms);
         self.after(again, What::Fault);
         let victim = self.victim();
+        // Troubles come in pairs.
+        if self.rng.chance(30) {
+            let cut = self.around(victim, true, true);
+            let silent = if self.rng.chance(50) { Fault::Stalled(victim) } else { Fault::Cut(cut) };
+            let soon = self.ns((0, 700));
+            self.after(soon, What::Strike { fault: silent, lasts_ms: (3_000, 9_000) });
+        }
         match self.rng.range(0, 19) {
             0 | 1 => self.strike(Fault::HostLost(vec![victim]), (500, 10_000)),
             2 => {
@@ -53,7 +60,11 @@ impl World {
             15 => self.strike(Fault::Slow(victim), (500, 8_000)),
             16 => self.ask_for_transfer(),
             17 => self.ask_for_pause(),
-            _ => self.ask_for_timings(),
+            _ => {
+                self.ask_for_timings();
+                let soon = self.ns((0, 700));
+                self.after(soon, What::Strike { fault: Fault::Deaf(victim), lasts_ms: (500, 8_000) });
+            }
         }
     }
 
@@ -83,7 +94,7 @@ impl World {
         pairs.filter(|(a, b)| sides[*a] != sides[*b]).collect()
     }
 
-    fn strike(&mut self, fault: Fault, lasts_ms: (u64, u64)) {
+    pub fn strike(&mut self, fault: Fault, lasts_ms: (u64, u64)) {
         self.note(|| format!("fault {fault:?}"));
         match &fault {
             Fault::HostLost(servers) => servers.iter().for_each(|s| self.servers[*s].crash()),

@@ -64,6 +64,6 @@ fn a_quorum_that_is_one_too_small_is_caught() {
 }
 
 #[test]
-fn letting_clients_in_before_the_set_is_settled_is_caught() {
-    must_be_caught(Durability::Sync, Mutant::OpenBeforeSettled, 300, LOST);
+fn settling_a_set_that_has_not_passed_the_barrier_is_caught() {
+    must_be_caught(Durability::Sync, Mutant::SettleUnflushed, 300, LOST);
 }
