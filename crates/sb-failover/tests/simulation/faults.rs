@@ -29,7 +29,7 @@ impl World {
             let soon = self.ns((0, 700));
             self.after(soon, What::Strike { fault: silent, lasts_ms: (3_000, 9_000) });
         }
-        match self.rng.range(0, 19) {
+        match self.rng.range(0, 21) {
             0 | 1 => self.strike(Fault::HostLost(vec![victim]), (500, 10_000)),
             2 => {
                 let mates = self.site_of(victim);
@@ -60,6 +60,12 @@ impl World {
             15 => self.strike(Fault::Slow(victim), (500, 8_000)),
             16 => self.ask_for_transfer(),
             17 => self.ask_for_pause(),
+            // The last renewal gets through, its echo comes late, and nothing gets through after it.
+            18 | 19 => {
+                let soon = self.ns((0, 500));
+                self.strike(Fault::Deaf(victim), (300, 3_300));
+                self.after(soon, What::Strike { fault: Fault::Stalled(victim), lasts_ms: (5_000, 9_000) });
+            }
             _ => {
                 self.ask_for_timings();
                 let soon = self.ns((0, 700));
