@@ -3,6 +3,7 @@ use std::cmp::Reverse;
 use sb_pgtypes::Position;
 use sb_topology::ServerName;
 
+use crate::mutant::Mutant;
 use crate::record::{Proof, Report};
 use crate::{ClusterRecord, Rejection};
 
@@ -32,6 +33,10 @@ pub enum Election {
 /// then the site's priority, then the most log, then the name.
 #[must_use]
 pub fn elect(record: &ClusterRecord) -> Election {
+    elect_mutated(record, None)
+}
+
+pub(crate) fn elect_mutated(record: &ClusterRecord, mutant: Option<Mutant>) -> Election {
     let Some(lease) = &record.lease else {
         return Election::Blocked(None);
     };
@@ -47,7 +52,7 @@ pub fn elect(record: &ClusterRecord) -> Election {
         };
         let complete = report.position.contains(&record.recorded_part(&best.position));
         let position = if complete { &report.position } else { &best.position };
-        match proof_for(record, server, position) {
+        match proof_for(record, server, position, mutant) {
             Ok(proof) => {
                 let fetch = (!complete).then(|| (best_server.clone(), best.position.clone()));
                 let elsewhere = former_site != Some(&member.site);
@@ -76,16 +81,18 @@ pub fn everybody_reported(record: &ClusterRecord) -> bool {
     record.members.iter().filter(|(s, m)| m.promotable && **s != lease.holder).all(|(s, _)| reported(s))
 }
 
-/// The proof that holds, the strongest first.
-///
-/// # Errors
-/// What the proof that the durability asks for lacks.
-pub fn proof_for(record: &ClusterRecord, by: &ServerName, position: &Position) -> Result<Proof, Rejection> {
+/// The proof that holds, the strongest first; or what the one that the durability asks for lacks.
+fn proof_for(
+    record: &ClusterRecord,
+    by: &ServerName,
+    position: &Position,
+    mutant: Option<Mutant>,
+) -> Result<Proof, Rejection> {
     if record.prove(by, position, Proof::EndOfWal, None).is_ok() {
         return Ok(Proof::EndOfWal);
     }
     let proof = if record.sync.durability.is_synchronous() { Proof::Quorum } else { Proof::LagBound };
-    record.prove(by, position, proof, None).map(|()| proof)
+    record.prove(by, position, proof, mutant).map(|()| proof)
 }
 
 /// The report with the most log; parts of one line are ordered by their end. Of equals one whose line is on

@@ -6,6 +6,12 @@ use sb_topology::ServerName;
 use crate::{BootTime, ClusterRecord, OpId, ProposalId, Rejection, Term};
 
 /// What a machine is told.
+///
+/// To ensure correctness, events of one kind come in the order in which things happened, and:
+///
+/// * an observation or a guard's report that was begun before an operation ended must not come after its `Done`
+///   (drop it, another follows);
+/// * the `Done` of an operation that `Fence` ended comes before the `Done` of the `Fence`, or never.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// The own replica of the store applied this record. Every applied state, or only the newest of several;

@@ -17,8 +17,6 @@ pub enum Mutant {
     ShortenWithoutLowering,
     /// R6: a takeover needs one report less than the quorum.
     QuorumTooSmall,
-    /// R6: a new primary lets clients in before its standbys have its log.
-    OpenBeforeSettled,
-    /// R8: a server that is being repaired reports like a sound one.
-    RepairingReports,
+    /// R6: a new primary puts its own voters on record before they have passed the barrier.
+    SettleUnflushed,
 }

@@ -1,9 +1,9 @@
 //! An election, seen by one frozen standby: report, judge the reports, fetch, claim.
 
-use crate::elect::everybody_reported;
+use crate::elect::{elect_mutated, everybody_reported};
 use crate::record::{Proof, Standing, TransferKind};
 use crate::timings::ms;
-use crate::{BootTime, Command, Election, JournalEntry, Ranked, Rejection, Request, Trigger, elect};
+use crate::{BootTime, Command, Election, JournalEntry, Ranked, Rejection, Request, Trigger};
 
 use super::Machine;
 use super::work::Purpose;
@@ -29,7 +29,7 @@ impl Machine {
         let Some(record) = self.record.clone() else {
             return;
         };
-        match elect(&record) {
+        match elect_mutated(&record, self.mutant) {
             Election::Decided(ranked) => self.take_turn(position, &ranked),
             Election::Blocked(why) => self.blocked(position, why),
         }

@@ -110,7 +110,6 @@ impl Machine {
             Phase::Empty | Phase::Initializing | Phase::Repairing | Phase::CatchingUp { .. } => true,
             Phase::Standby | Phase::Promoting { .. } | Phase::Primary { .. } => false,
         };
-        let unsound = unsound && self.mutant != Some(Mutant::RepairingReports);
         let known = self.record.as_ref().and_then(|r| r.members.get(&self.config.me));
         let on_line = |r: &crate::ClusterRecord| {
             self.own_position().is_some_and(|own| r.standing(own).is_some_and(|s| s != Standing::Diverged))

@@ -118,8 +118,7 @@ impl Machine {
         let Some(sync) = self.record.as_ref().map(|r| r.sync.clone()) else {
             return false;
         };
-        if !sync.durability.is_synchronous() || self.mutant == Some(crate::mutant::Mutant::OpenBeforeSettled)
-        {
+        if !sync.durability.is_synchronous() {
             return true;
         }
         if sync.allows_clients(term) {
@@ -131,7 +130,8 @@ impl Machine {
             return false;
         }
         let names = self.sync_names.as_ref().map(|s| s.names.clone()).unwrap_or_default();
-        if names.len() >= sync.number && self.flushed_by(&names, end) >= sync.number {
+        let unflushed = self.mutant == Some(crate::mutant::Mutant::SettleUnflushed);
+        if names.len() >= sync.number && (unflushed || self.flushed_by(&names, end) >= sync.number) {
             self.put_sync(sync.settled(term, self.config.me.clone(), names));
             return false;
         }

@@ -143,6 +143,10 @@ impl ClusterRecord {
             renewal: *renewal,
             released: None,
         });
+        // What others have beyond the new holder's line is left behind with the old holder.
+        if let Some(in_force) = &mut self.lineage {
+            in_force.lineage = position.lineage.clone();
+        }
         self.position = Some(position.clone());
         self.reports.clear();
         self.transfer = None;

@@ -38,12 +38,13 @@ pub const MEMBERS_MAX: usize = 64;
 /// How long a topology document in the record may be.
 pub const TOPOLOGY_BYTES_MAX: usize = 256 * 1024;
 
-/// The lineage of the data, as the primary of `term` told it.
+/// The lineage of the data: as the primary of `term` told it, or, after a later takeover, that of the server
+/// which took over and has not promoted yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LineageInForce {
-    /// The primary's term.
+    /// The last term whose primary has promoted and told.
     pub term: Term,
-    /// Its lineage.
+    /// The lineage.
     pub lineage: Lineage,
 }
 

@@ -7,8 +7,8 @@ use super::ClusterRecord;
 pub enum Standing {
     /// It is a part of that line.
     InForce,
-    /// It leaves that line's newest timeline for one that no primary has put on record: a promotion that was not
-    /// completed. No client ever wrote there.
+    /// It leaves that line's newest timeline for one that is not on record: of a promotion that was not completed,
+    /// so no client ever wrote there, or of a primary whose end was lost with it.
     Unrecorded,
     /// It has log that the line left behind.
     Diverged,

@@ -22,7 +22,14 @@ impl World {
         let again = self.ns(self.profile.fault_every_ms);
         self.after(again, What::Fault);
         let victim = self.victim();
-        match self.rng.range(0, 19) {
+        // Troubles come in pairs.
+        if self.rng.chance(30) {
+            let cut = self.around(victim, true, true);
+            let silent = if self.rng.chance(50) { Fault::Stalled(victim) } else { Fault::Cut(cut) };
+            let soon = self.ns((0, 700));
+            self.after(soon, What::Strike { fault: silent, lasts_ms: (3_000, 9_000) });
+        }
+        match self.rng.range(0, 21) {
             0 | 1 => self.strike(Fault::HostLost(vec![victim]), (500, 10_000)),
             2 => {
                 let mates = self.site_of(victim);
@@ -53,7 +60,17 @@ impl World {
             15 => self.strike(Fault::Slow(victim), (500, 8_000)),
             16 => self.ask_for_transfer(),
             17 => self.ask_for_pause(),
-            _ => self.ask_for_timings(),
+            // The last renewal gets through, its echo comes late, and nothing gets through after it.
+            18 | 19 => {
+                let soon = self.ns((0, 500));
+                self.strike(Fault::Deaf(victim), (300, 3_300));
+                self.after(soon, What::Strike { fault: Fault::Stalled(victim), lasts_ms: (5_000, 9_000) });
+            }
+            _ => {
+                self.ask_for_timings();
+                let soon = self.ns((0, 700));
+                self.after(soon, What::Strike { fault: Fault::Deaf(victim), lasts_ms: (500, 8_000) });
+            }
         }
     }
 
@@ -83,7 +100,7 @@ impl World {
         pairs.filter(|(a, b)| sides[*a] != sides[*b]).collect()
     }
 
-    fn strike(&mut self, fault: Fault, lasts_ms: (u64, u64)) {
+    pub fn strike(&mut self, fault: Fault, lasts_ms: (u64, u64)) {
         self.note(|| format!("fault {fault:?}"));
         match &fault {
             Fault::HostLost(servers) => servers.iter().for_each(|s| self.servers[*s].crash()),

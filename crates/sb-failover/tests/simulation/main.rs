@@ -3,6 +3,7 @@
 //! Every schedule follows from its seed alone. `SB_SIM_SEED=n` replays one (with a trace), `SB_SIM_SCHEDULES=n`
 //! sets how many fresh ones a run tries.
 
+mod coverage;
 mod faults;
 mod invariants;
 mod mutants;
@@ -18,7 +19,7 @@ use std::collections::BTreeSet;
 use std::io::Write as _;
 
 use sb_failover::record::Durability;
-use sb_failover::{State, TABLE, Trigger};
+use sb_failover::{State, Trigger};
 
 use profile::Profile;
 use world::{Violation, World};
@@ -93,4 +94,16 @@ fn asynchronous_clusters_keep_every_invariant_without_margins() {
 #[test]
 fn synchronous_clusters_keep_every_invariant_without_margins() {
     hold(&Profile::adversarial(Durability::Sync));
+}
+
+/// Over all profiles, since some rows need a synchronous cluster and some a person who accepts a loss.
+#[test]
+fn every_row_of_the_table_happens() {
+    let mut moves = BTreeSet::new();
+    for profile in [Profile::real(Durability::Async), Profile::real(Durability::Sync)] {
+        for seed in 0..80 {
+            moves.extend(run(seed, &profile).1.moves);
+        }
+    }
+    assert_eq!(coverage::unreached(&moves), []);
 }

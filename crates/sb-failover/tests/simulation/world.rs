@@ -36,6 +36,7 @@ pub enum What {
     Killed { server: usize, run: u64, op: Option<sb_failover::OpId> },
     Effect { server: usize, run: u64, op: sb_failover::OpId },
     Fault,
+    Strike { fault: Fault, lasts_ms: (u64, u64) },
     Heal(Fault),
 }
 
@@ -174,7 +175,9 @@ impl World {
 
     /// Nothing more goes wrong, and nothing is left to be put right one by one.
     pub fn drop_faults(&mut self) {
-        self.queue.retain(|Reverse(entry)| !matches!(entry.what, What::Fault | What::Heal(_)));
+        self.queue.retain(|Reverse(entry)| {
+            !matches!(entry.what, What::Fault | What::Strike { .. } | What::Heal(_))
+        });
     }
 
     pub fn ns(&mut self, range_ms: (u64, u64)) -> u64 {
@@ -232,6 +235,7 @@ impl World {
             What::Killed { server, run, op } => self.killed(server, run, op),
             What::Effect { server, run, op } => self.effect(server, run, op),
             What::Fault => self.fault(),
+            What::Strike { fault, lasts_ms } => self.strike(fault, lasts_ms),
             What::Heal(fault) => self.heal(&fault),
         }
     }
@@ -345,7 +349,8 @@ impl World {
             }
             Err(rejection) => ProposalResult::Rejected(rejection),
         };
-        let lost = self.unlucky(2);
+        let deaf = from.is_some_and(|(server, _, _)| self.deaf.contains(&server));
+        let lost = deaf || self.unlucky(2);
         let late = if self.unlucky(4) { self.ns((0, 3_000)) } else { 0 };
         let delay = self.ns(self.profile.delay_ms) + late;
         self.answer(from, if lost { ProposalResult::Ambiguous } else { result }, delay);

@@ -1,0 +1,200 @@
+//! Laws of the record and of elections, over arbitrary reports.
+
+use proptest::prelude::*;
+use sb_failover::record::{Durability, Member, SyncRecord};
+use sb_failover::{ClusterRecord, Election, Incarnation, RenewalNumber, Request, Seq, Session, Term, elect};
+use sb_pgtypes::{Lineage, Lsn, Position, SystemIdentifier, TimelineId};
+use sb_topology::{ServerName, SiteName};
+
+const FIRST: Term = Term::new(1);
+
+fn name(index: usize) -> ServerName {
+    ServerName::new(format!("s{index}")).unwrap()
+}
+
+/// `s0` at `site0` was primary and is gone; the others stand at sites of their own, the odd ones with it.
+fn record(durability: Durability, servers: usize) -> ClusterRecord {
+    let mut record = ClusterRecord::default();
+    for index in 0..servers {
+        let site = SiteName::new(format!("site{}", index / 2)).unwrap();
+        let priority = u32::try_from(index).unwrap() / 2;
+        let member = Member {
+            incarnation: Incarnation::new(1),
+            site,
+            priority,
+            promotable: true,
+            sync_eligible: true,
+        };
+        record.apply(&Request::Register { server: name(index), member }).unwrap();
+    }
+    let number = usize::from(durability.is_synchronous());
+    let initialize = Request::Initialize {
+        by: name(0),
+        incarnation: Incarnation::new(1),
+        system_identifier: SystemIdentifier::new(1),
+        lineage: Lineage::first(),
+        renewal: RenewalNumber::default(),
+        ttl_ms: 1_000,
+        durability,
+        number,
+        lag_bytes_max: 500,
+    };
+    record.apply(&initialize).unwrap();
+    record
+}
+
+fn renew(count: u64, flushed: u64) -> Request {
+    Request::Renew {
+        holder: name(0),
+        incarnation: Incarnation::new(1),
+        term: FIRST,
+        renewal: RenewalNumber { session: Session::new(1), count },
+        ttl_ms: 1_000,
+        position: Some(at(flushed, None)),
+    }
+}
+
+/// On the first timeline, or on one left for an unrecorded second at `fork`.
+fn at(flushed: u64, fork: Option<u64>) -> Position {
+    let second = TimelineId::try_from(2).unwrap();
+    match fork {
+        None => Position { lineage: Lineage::first(), flushed: Lsn::new(flushed) },
+        Some(fork) => Position {
+            lineage: Lineage::first().forked(Lsn::new(fork), second).unwrap(),
+            flushed: Lsn::new(fork + flushed % 50),
+        },
+    }
+}
+
+fn report(record: &ClusterRecord, server: usize, position: Position) -> Request {
+    let seq = record.lease.as_ref().map_or(Seq::default(), |l| l.seq);
+    Request::Report { server: name(server), incarnation: Incarnation::new(1), term: FIRST, seq, position }
+}
+
+fn positions() -> impl Strategy<Value = Vec<Option<(u64, Option<u64>)>>> {
+    prop::collection::vec(prop::option::of((1_u64..2_000, prop::option::weighted(0.2, 1_u64..2_000))), 2..6)
+}
+
+fn takeover(
+    record: &ClusterRecord,
+    by: &ServerName,
+    position: Position,
+    proof: sb_failover::record::Proof,
+) -> Request {
+    Request::Takeover {
+        by: by.clone(),
+        incarnation: Incarnation::new(1),
+        expect_term: FIRST,
+        expect_seq: record.lease.as_ref().unwrap().seq,
+        renewal: RenewalNumber::default(),
+        ttl_ms: 1_000,
+        position,
+        proof,
+    }
+}
+
+fn reported(durability: Durability, given: &[Option<(u64, Option<u64>)>]) -> ClusterRecord {
+    let mut record = record(durability, given.len() + 1);
+    record.apply(&renew(1, 1_500)).unwrap();
+    if durability.is_synchronous() {
+        let voters = (2..=given.len()).map(name).collect();
+        let expect = record.sync.clone();
+        let sync: SyncRecord = expect.settled(FIRST, name(0), voters);
+        let (holder, incarnation) = (name(0), Incarnation::new(1));
+        let _ = record.apply(&Request::SetSync { holder, incarnation, term: FIRST, expect, sync });
+    }
+    for (index, given) in given.iter().enumerate() {
+        if let Some((flushed, fork)) = given {
+            let request = report(&record, index + 1, at(*flushed, *fork));
+            record.apply(&request).unwrap();
+        }
+    }
+    record
+}
+
+proptest! {
+    #[test]
+    fn whoever_is_elected_can_take_over_with_what_it_has_or_fetches(
+        given in positions(),
+        synchronous in any::<bool>(),
+    ) {
+        let durability = if synchronous { Durability::Sync } else { Durability::Async };
+        let record = reported(durability, &given);
+        if let Election::Decided(ranked) = elect(&record) {
+            prop_assert!(!ranked.is_empty());
+            for candidate in &ranked {
+                let own = record.reports[&candidate.server].position.clone();
+                let position = candidate.fetch.as_ref().map_or(own, |(_, until)| until.clone());
+                let mut after = record.clone();
+                let request = takeover(&record, &candidate.server, position, candidate.proof);
+                prop_assert_eq!(after.apply(&request), Ok(()));
+                prop_assert_eq!(after.term(), FIRST.next());
+            }
+        }
+    }
+
+    #[test]
+    fn a_takeover_after_a_renewal_is_refused(given in positions()) {
+        let record = reported(Durability::Async, &given);
+        if let Election::Decided(ranked) = elect(&record) {
+            let best = &ranked[0];
+            let position = record.reports[&best.server].position.clone();
+            let request = takeover(&record, &best.server, position, best.proof);
+            let mut renewed = record.clone();
+            renewed.apply(&renew(2, 1_600)).unwrap();
+            let before = renewed.clone();
+            prop_assert!(renewed.apply(&request).is_err());
+            prop_assert_eq!(before, renewed);
+        }
+    }
+
+    #[test]
+    fn the_order_of_reports_does_not_matter(given in positions()) {
+        let forward = reported(Durability::Async, &given);
+        let mut backward = reported(Durability::Async, &vec![None; given.len()]);
+        for (index, given) in given.iter().enumerate().rev() {
+            if let Some((flushed, fork)) = given {
+                let request = report(&backward, index + 1, at(*flushed, *fork));
+                backward.apply(&request).unwrap();
+            }
+        }
+        prop_assert_eq!(elect(&forward), elect(&backward));
+    }
+
+    #[test]
+    fn a_renewal_that_comes_again_or_late_changes_nothing(counts in prop::collection::vec(1_u64..20, 1..30)) {
+        let mut record = record(Durability::Async, 3);
+        let mut newest = 0;
+        for count in counts {
+            let applied = record.apply(&renew(count, count)).is_ok();
+            prop_assert_eq!(applied, count > newest);
+            newest = newest.max(count);
+        }
+    }
+
+    #[test]
+    fn a_record_read_again_is_the_same(given in positions()) {
+        let record = reported(Durability::Async, &given);
+        let json = serde_json::to_string(&record).unwrap();
+        prop_assert_eq!(&serde_json::from_str::<ClusterRecord>(&json).unwrap(), &record);
+        let bytes = postcard::to_stdvec(&record).unwrap();
+        prop_assert_eq!(&postcard::from_bytes::<ClusterRecord>(&bytes).unwrap(), &record);
+    }
+}
+
+#[test]
+fn the_former_site_goes_first_then_priority_then_log_then_name() {
+    let record =
+        reported(Durability::Async, &[Some((1_400, None)), Some((1_500, None)), Some((1_500, None))]);
+    let Election::Decided(ranked) = elect(&record) else { panic!("nobody was elected") };
+    let order: Vec<_> = ranked.iter().map(|r| r.server.to_string()).collect();
+    assert_eq!(order, ["s1", "s2", "s3"]);
+    assert_eq!(ranked[0].fetch, Some((name(2), at(1_500, None))), "it has less, so it fetches first");
+}
+
+#[test]
+fn a_loss_beyond_the_bound_is_refused() {
+    let record = reported(Durability::Async, &[Some((900, None)), Some((950, None))]);
+    let Election::Blocked(Some(why)) = elect(&record) else { panic!("somebody was elected") };
+    assert_eq!(why.to_string(), "550 bytes would be lost, 500 are allowed");
+}
