@@ -34,6 +34,7 @@ mod clients;
 mod clock;
 mod config;
 mod descendants;
+mod ending;
 mod launch;
 mod ledger;
 mod leftovers;
