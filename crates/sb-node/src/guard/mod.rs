@@ -36,6 +36,7 @@ mod config;
 mod descendants;
 mod ending;
 mod launch;
+mod launch_report;
 mod ledger;
 mod leftovers;
 mod log;

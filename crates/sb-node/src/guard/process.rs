@@ -16,7 +16,7 @@ use super::clients::{ClientToken, Clients};
 use super::clock::BootNanos;
 use super::config::{CLIENTS_MAX, GuardConfig, GuardError, GuardExit};
 use super::ending::{Fence, Killing};
-use super::launch::{Report, read_report};
+use super::launch_report::{Report, read_report};
 use super::ledger::{Ledger, Life};
 use super::log;
 use super::messages::{Degradation, GuardReply, Postmaster, PostmasterExit, Refusal, StopMode};

@@ -84,8 +84,9 @@ impl Reaper {
     /// Asks the postmaster and its process group to end at once. Backends lead groups of their own: the
     /// postmaster passes it on.
     pub(super) fn quit(&self, postmaster: Pid) {
-        let _ = killpg(postmaster, Signal::SIGQUIT);
-        let _ = kill(postmaster, Signal::SIGQUIT);
+        if killpg(postmaster, Signal::SIGQUIT).is_err() {
+            let _ = kill(postmaster, Signal::SIGQUIT);
+        }
     }
 
     /// Kills every descendant that exists now. To be repeated until [`Left::Nobody`].
