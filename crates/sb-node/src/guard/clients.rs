@@ -16,6 +16,9 @@ use super::log;
 use super::messages::{GuardEvent, GuardReply};
 use super::wire::{self, FromGuard, MESSAGE_BYTES_MAX, ToGuard};
 
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 8;
+
 /// One connection, for as long as it lasts: a later one in the same place is another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ClientToken {
@@ -39,8 +42,8 @@ struct Connection {
 }
 
 impl Clients {
-    /// Listens in the run directory. The caller holds its lock, so a socket that is there belongs to nobody.
-    pub(super) fn listen(config: &GuardConfig) -> Result<Self, GuardError> {
+    /// Takes the place in the run directory. The caller holds its lock, so a socket that is there belongs to nobody.
+    pub(super) fn bind(config: &GuardConfig) -> Result<Self, GuardError> {
         let path = config.socket();
         let failed = |source: io::Error| GuardError::RunDir { path: path.clone(), source };
         match fs::remove_file(&path) {
@@ -55,8 +58,6 @@ impl Clients {
         // Giving the file to the agent's user would need a capability; the peer's credentials decide in any case.
         let mode = if config.agent_uid.is_some() { 0o666 } else { 0o600 };
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).map_err(failed)?;
-        listen(&listener, Backlog::new(8).expect("8 is a valid backlog"))
-            .map_err(|errno| failed(errno.into()))?;
         Ok(Self {
             listener,
             agent_uid: config.agent_uid,
@@ -65,6 +66,13 @@ impl Clients {
             incoming: vec![0; MESSAGE_BYTES_MAX].into_boxed_slice(),
             outgoing: vec![0; MESSAGE_BYTES_MAX].into_boxed_slice(),
         })
+    }
+
+    /// Lets clients connect, from now on.
+    pub(super) fn listen(&self) -> Result<(), GuardError> {
+        let backlog = Backlog::new(BACKLOG).expect("a small number is valid");
+        listen(&self.listener, backlog)
+            .map_err(|errno| GuardError::System { action: "listen", source: errno.into() })
     }
 
     pub(super) fn listener(&self) -> RawFd {

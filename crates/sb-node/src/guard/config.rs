@@ -76,8 +76,8 @@ pub enum GuardError {
         #[source]
         source: io::Error,
     },
-    /// Killing was tried on a process of its own, and it lived.
-    #[error("the rehearsal of the fence did not end the process it was tried on")]
+    /// The fence was tried on a process of its own, and it lived.
+    #[error("the fence was tried and did not end the process it was tried on")]
     RehearsalFailed,
 }
 

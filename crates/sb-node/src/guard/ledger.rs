@@ -84,6 +84,9 @@ impl Ledger {
 
     /// Takes the deadline away, when nothing under it can write. Doing it twice is no fault.
     pub(super) fn disarm(&mut self, term: Term) -> Result<(), Refusal> {
+        if self.falling.is_some() {
+            return Err(Refusal::Fencing);
+        }
         let Some(armed) = self.armed else { return Ok(()) };
         if armed.term != term {
             return Err(Refusal::NotArmed { asked: term, armed: Some(armed.term) });
@@ -246,6 +249,7 @@ mod tests {
         );
         assert_eq!(ledger.expire(SOON), Some(term(5)));
         assert_eq!(ledger.arm(term(5), LATER, SOON), Err(Refusal::Fencing));
+        assert_eq!(ledger.disarm(term(5)), Err(Refusal::Fencing), "it would be taken for a proof");
         assert_eq!(ledger.may_start(Role::Standby, SOON), Err(Refusal::Fencing));
     }
 

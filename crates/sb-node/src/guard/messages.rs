@@ -299,11 +299,12 @@ pub enum GuardEvent {
         /// Descendants that outlived it and were killed.
         stragglers_killed: u32,
     },
-    /// The deadline passed, and nothing is left.
+    /// The deadline passed, and nothing is left. If a postmaster ran, its [`GuardEvent::PostmasterExited`] came just
+    /// before.
     Fenced {
         /// The term that was armed.
         term: Term,
-        /// Processes that `SIGQUIT` or `SIGKILL` ended.
+        /// Processes that were alive right after `SIGQUIT` was sent.
         killed: u32,
         /// From the deadline to the last process reaped.
         took_ms: u32,

@@ -36,7 +36,7 @@ pub(super) fn take() -> Result<Vec<Degradation>, GuardError> {
     Ok(degraded)
 }
 
-/// Locks pages as they are used: the rehearsal of the fence uses all that the real one will, and the rest of a
+/// Locks pages as they are used: the drill uses all that the real fence will, and the rest of a
 /// large binary need not stay in memory.
 fn lock_memory() -> io::Result<()> {
     let flags = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;

@@ -14,23 +14,15 @@ use nix::unistd::Pid;
 use super::alarm::Alarm;
 use super::clients::{ClientToken, Clients};
 use super::clock::BootNanos;
-use super::config::{CLIENTS_MAX, GuardConfig, GuardError, GuardExit, QUIT_TO_KILL_MS};
-use super::launch::{Report, read_report};
+use super::config::{CLIENTS_MAX, GuardConfig, GuardError, GuardExit};
+use super::ending::{Fence, Killing};
+use super::launch_report::{Report, read_report};
 use super::ledger::{Ledger, Life};
 use super::log;
-use super::messages::{
-    Degradation, GuardEvent, GuardReply, Postmaster, PostmasterExit, Proof, Refusal, StopMode, Term,
-};
+use super::messages::{Degradation, GuardReply, Postmaster, PostmasterExit, Refusal, StopMode};
 use super::privileges;
-use super::reaper::{Left, Reaper};
+use super::reaper::Reaper;
 use super::watchdog::Watchdog;
-
-/// Between two rounds of killing, while something lives.
-const KILL_ROUND_MS: u64 = 5;
-/// Rounds at that pace; after them something hangs in the kernel and the guard looks less often.
-const QUICK_ROUNDS_MAX: u32 = 200;
-/// Between two rounds then.
-const SLOW_ROUND_MS: u64 = 50;
 
 const TIMER: usize = 0;
 const SIGNALS: usize = 1;
@@ -50,14 +42,24 @@ pub(super) struct Guard {
     /// Who waits for the proof, one place a connection.
     pub(super) waiting_for_proof: [Option<Waiter>; CLIENTS_MAX],
     pub(super) terminating: Option<Termination>,
-    killing: Option<Killing>,
-    fence: Option<Fence>,
-    exit: Option<PostmasterExit>,
+    pub(super) killing: Option<Killing>,
+    pub(super) fence: Option<Fence>,
+    pub(super) exit: Option<PostmasterExit>,
+    pub(super) duty: Duty,
     alarm: Alarm,
     signals: SignalFd,
     shutdown_grace: Duration,
     /// Held for as long as the guard lives.
     _lock: Flock<File>,
+}
+
+/// Whether what happens concerns anybody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Duty {
+    /// The guard ends a process of its own making.
+    Drill,
+    /// It is about PostgreSQL.
+    Service,
 }
 
 /// The postmaster.
@@ -90,19 +92,6 @@ pub(super) struct Termination {
     kill_at: BootNanos,
 }
 
-/// Descendants are being ended.
-struct Killing {
-    next_round: BootNanos,
-    rounds: u32,
-    /// Alive right after they were told.
-    found: u32,
-}
-
-/// The deadline has passed.
-struct Fence {
-    deadline: BootNanos,
-}
-
 impl Guard {
     /// Takes what it needs from the system, ends what a former guard left, and listens.
     pub(super) fn begin(config: &GuardConfig) -> Result<Self, GuardError> {
@@ -110,10 +99,10 @@ impl Guard {
         let signals = take_signals()?;
         let mut degraded = privileges::take()?;
         let reaper = Reaper::make(&config.run_dir, &mut degraded)?;
-        Ok(Self {
+        let mut guard = Self {
             ledger: Ledger::new(),
             reaper,
-            clients: Clients::listen(config)?,
+            clients: Clients::bind(config)?,
             child: None,
             degraded,
             watchdog: config.watchdog.clone().map(Watchdog::new),
@@ -122,53 +111,44 @@ impl Guard {
             killing: None,
             fence: None,
             exit: None,
+            duty: Duty::Drill,
             alarm: Alarm::new()?,
             signals,
             shutdown_grace: config.shutdown_grace,
             _lock: lock,
-        })
+        };
+        guard.drill()?;
+        guard.clients.listen()?;
+        Ok(guard)
     }
 
     /// Serves until it is terminated and nothing is left.
     pub(super) fn serve(&mut self) -> GuardExit {
-        loop {
-            self.alarm.set(self.next_wakeup());
-            let ready = self.wait();
-            self.on_time(BootNanos::now());
-            if is_ready(&ready, SIGNALS) {
-                self.on_signals();
-            }
-            if is_ready(&ready, REPORT) {
-                self.on_report();
-            }
-            for slot in (0..CLIENTS_MAX).filter(|slot| is_ready(&ready, FIRST_CLIENT + slot)) {
-                // What one client asks for may take a while; the deadline does not wait for the others.
-                self.on_time(BootNanos::now());
-                self.on_client(slot);
-            }
-            if is_ready(&ready, LISTENER) {
-                self.clients.accept();
-            }
-            if self.terminating.is_some() && self.ledger.life() == Life::Gone {
-                return GuardExit::Terminated;
-            }
+        while self.terminating.is_none() || self.ledger.life() != Life::Gone {
+            self.turn();
         }
+        GuardExit::Terminated
     }
 
-    /// Ends every descendant: asked at once, killed a little later.
-    pub(super) fn begin_killing(&mut self, now: BootNanos) {
-        if self.killing.is_none() {
-            let mut next_round = now;
-            if let Some(Child { pid, start: None, .. }) = self.child {
-                self.reaper.quit(pid);
-                next_round = now.plus(Duration::from_millis(QUIT_TO_KILL_MS));
-            }
-            let found = self.reaper.count();
-            self.ledger.ending();
-            self.killing = Some(Killing { next_round, rounds: 0, found });
+    /// Waits for one thing to happen, and serves it.
+    pub(super) fn turn(&mut self) {
+        self.alarm.set(self.next_wakeup());
+        let ready = self.wait();
+        self.on_time(BootNanos::now());
+        if is_ready(&ready, SIGNALS) {
+            self.on_signals();
         }
-        self.reap();
-        self.kill_if_due(BootNanos::now());
+        if is_ready(&ready, REPORT) {
+            self.on_report();
+        }
+        for slot in (0..CLIENTS_MAX).filter(|slot| is_ready(&ready, FIRST_CLIENT + slot)) {
+            // What one client asks for may take a while; the deadline does not wait for the others.
+            self.on_time(BootNanos::now());
+            self.on_client(slot);
+        }
+        if is_ready(&ready, LISTENER) {
+            self.clients.accept();
+        }
     }
 
     /// Signals a running postmaster.
@@ -216,7 +196,9 @@ impl Guard {
         let mut ready: Ready = [entry(-1); FIRST_CLIENT + CLIENTS_MAX];
         ready[TIMER] = entry(self.alarm.descriptor());
         ready[SIGNALS] = entry(self.signals.as_raw_fd());
-        ready[LISTENER] = entry(self.clients.listener());
+        // A socket that does not listen yet has always hung up.
+        let listener = if self.duty == Duty::Service { self.clients.listener() } else { -1 };
+        ready[LISTENER] = entry(listener);
         ready[REPORT] = entry(self.report().unwrap_or(-1));
         for slot in 0..CLIENTS_MAX {
             ready[FIRST_CLIENT + slot] = entry(self.clients.descriptor(slot));
@@ -237,8 +219,7 @@ impl Guard {
     fn on_time(&mut self, now: BootNanos) {
         let deadline = self.ledger.armed().map(|armed| armed.fence_at);
         if let (Some(_), Some(deadline)) = (self.ledger.expire(now), deadline) {
-            self.fence = Some(Fence { deadline });
-            self.begin_killing(now);
+            self.begin_fence(deadline, now);
         }
         if self.terminating.is_some_and(|termination| termination.kill_at <= now)
             && self.ledger.life() != Life::Gone
@@ -249,15 +230,6 @@ impl Guard {
         if let Some(watchdog) = &mut self.watchdog {
             watchdog.on_time(self.ledger.armed(), now, &mut self.degraded);
         }
-    }
-
-    fn kill_if_due(&mut self, now: BootNanos) {
-        let Some(killing) = self.killing.as_mut().filter(|killing| killing.next_round <= now) else { return };
-        killing.rounds += 1;
-        let pause = if killing.rounds <= QUICK_ROUNDS_MAX { KILL_ROUND_MS } else { SLOW_ROUND_MS };
-        self.reaper.kill_all();
-        killing.next_round = BootNanos::now().plus(Duration::from_millis(pause));
-        self.reap();
     }
 
     fn on_signals(&mut self) {
@@ -282,7 +254,7 @@ impl Guard {
         }
     }
 
-    fn on_report(&mut self) {
+    pub(super) fn on_report(&mut self) {
         // A child that is being killed on the way closes its end as well; it is answered when it is gone.
         if !matches!(self.ledger.life(), Life::Starting(_)) {
             return;
@@ -304,84 +276,10 @@ impl Guard {
             }
         }
     }
-
-    /// Collects the dead, and acts on who is left.
-    fn reap(&mut self) {
-        let left = self.reaper.reap(self.child.as_ref().map(|child| child.pid), &mut self.exit);
-        if self.exit.is_some() && matches!(self.ledger.life(), Life::Starting(_)) {
-            // Its last word is in the pipe, and may be that the program ran.
-            self.on_report();
-        }
-        match left {
-            Left::Nobody => self.nobody_is_left(),
-            Left::Somebody => {
-                if self.exit.is_some() && self.killing.is_none() {
-                    // Without a postmaster its backends serve no purpose, and some would go on for a while.
-                    let found = self.reaper.count();
-                    self.ledger.ending();
-                    self.killing = Some(Killing { next_round: BootNanos::now(), rounds: 0, found });
-                }
-            }
-        }
-    }
-
-    /// The proof: tell who waits for it.
-    fn nobody_is_left(&mut self) {
-        if self.ledger.life() == Life::Gone && self.child.is_none() && self.ledger_is_quiet() {
-            return;
-        }
-        let now = BootNanos::now();
-        let fenced = self.ledger.gone();
-        if let Some(watchdog) = &mut self.watchdog {
-            watchdog.rest();
-        }
-        let found = self.killing.take().map_or(0, |killing| killing.found);
-        let (child, exit) = (self.child.take(), self.exit.take());
-        self.tell_exit(child, exit, found);
-        if let (Some(term), Some(fence)) = (fenced, self.fence.take()) {
-            self.tell_fenced(term, found, now.since(fence.deadline));
-        }
-        for waiter in std::mem::take(&mut self.waiting_for_proof).into_iter().flatten() {
-            let proof = Proof { descendants: 0, took_ms: millis(now.since(waiter.since)) };
-            self.clients.reply(waiter.client, waiter.id, GuardReply::Proof(proof));
-        }
-    }
-
-    fn ledger_is_quiet(&self) -> bool {
-        self.fence.is_none() && self.killing.is_none() && self.waiting_for_proof.iter().all(Option::is_none)
-    }
-
-    fn tell_fenced(&mut self, term: Term, killed: u32, took: Duration) {
-        let event = GuardEvent::Fenced { term, killed, took_ms: millis(took) };
-        self.clients.broadcast(&event);
-        log::warn(format_args!("the deadline of term {term} passed: {killed} processes ended in {took:?}"));
-    }
-
-    fn tell_exit(&mut self, child: Option<Child>, exit: Option<PostmasterExit>, found: u32) {
-        let Some(child) = child else { return };
-        match (child.start, child.refusal, exit) {
-            (Some(start), refusal, _) => {
-                let refusal = refusal.unwrap_or(Refusal::StartFailed {
-                    step: "could not reach the program".to_owned(),
-                    reason: "killed on the way".to_owned(),
-                });
-                self.clients.reply(start.client, start.id, GuardReply::Refused(refusal));
-            }
-            (None, _, Some(status)) => {
-                self.clients.broadcast(&GuardEvent::PostmasterExited { status, stragglers_killed: found });
-                log::info(format_args!("PostgreSQL ended: {status:?}"));
-            }
-            (None, _, None) => {}
-        }
-    }
 }
 
 fn is_ready(ready: &Ready, index: usize) -> bool {
     ready[index].revents != 0
-}
-
-fn millis(duration: Duration) -> u32 {
-    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }
 
 /// One guard a run directory: two would each be sure that nothing is left.

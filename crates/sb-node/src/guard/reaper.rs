@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::signal::{SigHandler, Signal, kill, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, pause};
 
@@ -40,7 +40,7 @@ pub(super) struct Reaper {
 
 impl Reaper {
     /// Kills what a former guard of this run directory left in its control group, and proves on processes of its
-    /// own that killing works. That also brings every page of the path into the locked memory.
+    /// own that each way of killing works.
     pub(super) fn make(run_dir: &Path, degraded: &mut Vec<Degradation>) -> Result<Self, GuardError> {
         let system = |action| move |source| GuardError::System { action, source };
         let descendants = Descendants::open().map_err(system("read /proc"))?;
@@ -84,8 +84,9 @@ impl Reaper {
     /// Asks the postmaster and its process group to end at once. Backends lead groups of their own: the
     /// postmaster passes it on.
     pub(super) fn quit(&self, postmaster: Pid) {
-        let _ = killpg(postmaster, Signal::SIGQUIT);
-        let _ = kill(postmaster, Signal::SIGQUIT);
+        if killpg(postmaster, Signal::SIGQUIT).is_err() {
+            let _ = kill(postmaster, Signal::SIGQUIT);
+        }
     }
 
     /// Kills every descendant that exists now. To be repeated until [`Left::Nobody`].
@@ -128,12 +129,7 @@ impl Reaper {
 
     /// Makes a child with a child of its own and ends both in the way given. False when one lives on.
     fn rehearse(&mut self, end: fn(&mut Self)) -> Result<bool, GuardError> {
-        let system = |action| move |errno: Errno| GuardError::System { action, source: errno.into() };
-        // SAFETY: the guard has one thread; the child makes system calls only.
-        match unsafe { fork() }.map_err(system("fork for the rehearsal"))? {
-            ForkResult::Parent { .. } => {}
-            ForkResult::Child => self.play_victim(),
-        }
+        self.fork_victim()?;
         let limit = BootNanos::now().plus(Duration::from_millis(REHEARSAL_MS_MAX));
         while BootNanos::now() < limit {
             end(self);
@@ -145,14 +141,23 @@ impl Reaper {
         Ok(false)
     }
 
+    /// Makes a child with a child of its own; both wait, and do not mind being asked to end.
+    pub(super) fn fork_victim(&self) -> Result<Pid, GuardError> {
+        // SAFETY: the guard has one thread; the child makes system calls only.
+        match unsafe { fork() } {
+            Ok(ForkResult::Parent { child }) => Ok(child),
+            Ok(ForkResult::Child) => self.play_victim(),
+            Err(errno) => Err(GuardError::System { action: "fork", source: errno.into() }),
+        }
+    }
+
     fn play_victim(&self) -> ! {
-        use std::io::Write;
-        // Not to outlive a guard that dies right now; the rest may fail, and is then seen by its outcome.
+        // Not to outlive a guard that dies right now; what fails here is seen by its outcome.
         let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
-        if let Some(cgroup) = &self.cgroup
-            && let Ok(members) = cgroup.members().try_clone_to_owned()
-        {
-            let _ = std::fs::File::from(members).write(b"0");
+        // SAFETY: to ignore a signal runs no code of ours.
+        let _ = unsafe { nix::sys::signal::signal(Signal::SIGQUIT, SigHandler::SigIgn) };
+        if let Some(cgroup) = &self.cgroup {
+            let _ = nix::unistd::write(cgroup.members(), b"0");
         }
         // SAFETY: this process has one thread, and the child only waits.
         let _ = unsafe { fork() };

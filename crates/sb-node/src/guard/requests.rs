@@ -86,7 +86,6 @@ impl Guard {
     fn on_kill_all(&mut self, client: ClientToken, id: u64) -> Result<(), Refusal> {
         let now = BootNanos::now();
         let waiter = Waiter { client, id, since: now };
-        // A second request of one connection joins the first; more than one a connection may wait has no use.
         let place = (0..CLIENTS_MAX).find(|place| self.waiting_for_proof[*place].is_none());
         let Some(place) = place else { return Err(Refusal::Fencing) };
         self.waiting_for_proof[place] = Some(waiter);
