@@ -58,7 +58,7 @@ impl<S: StateMachine> Store<S> {
     ///
     /// A follower forwards to the leader. Lost messages and changes of leader are retried inside, under one
     /// identity, so that the request takes effect once. Up to [`crate::limits::PROPOSALS_IN_FLIGHT_MAX`] calls may
-    /// be under way; their order among each other is open.
+    /// be under way; their order among each other is open. Dropping the future does not take the request back.
     ///
     /// # Errors
     ///

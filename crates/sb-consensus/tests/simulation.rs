@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};
-use sb_consensus::replica::{Event, MemoryDisk, Message, ProposalId, Replica, ReplicaSettings};
+use sb_consensus::replica::{Event, MemoryDisk, Message, ProposalId, ReadId, Replica, ReplicaSettings};
 use sb_consensus::{Member, MemberId, MembershipChange, Role};
 use support::{Machine, Request, write};
 
@@ -25,6 +25,8 @@ struct Server {
     starts: u64,
     node: Option<Node>,
     asked: BTreeMap<ProposalId, String>,
+    /// Reads, with the number of words that must be seen: all that were answered anywhere before.
+    reading: BTreeMap<ReadId, u64>,
     next_tick_ms: u64,
 }
 
@@ -37,7 +39,9 @@ struct Simulation {
     cut: BTreeSet<(MemberId, MemberId)>,
     loss_percent: u32,
     next_word: u64,
+    next_id: u64,
     answered: Vec<(String, u64)>,
+    reads: usize,
     /// The longest state that any replica ever showed: whatever is in it stays.
     longest: Vec<String>,
     trace: Vec<String>,
@@ -60,6 +64,7 @@ impl Simulation {
             starts: 0,
             node: None,
             asked: BTreeMap::new(),
+            reading: BTreeMap::new(),
             next_tick_ms: n,
         });
         let mut simulation = Self {
@@ -71,7 +76,9 @@ impl Simulation {
             cut: BTreeSet::new(),
             loss_percent: 0,
             next_word: 0,
+            next_id: count,
             answered: Vec::new(),
+            reads: 0,
             longest: Vec::new(),
             trace: Vec::new(),
         };
@@ -105,6 +112,7 @@ impl Simulation {
     fn crash(&mut self, at: usize) {
         self.servers[at].node = None;
         self.servers[at].asked.clear();
+        self.servers[at].reading.clear();
     }
 
     fn settle(&mut self, at: usize) {
@@ -135,7 +143,11 @@ impl Simulation {
                     assert!(node.view().view.words.contains(&word), "an answer comes after its own state");
                     self.answered.push((word, place));
                 }
-                Event::Read { .. } => {}
+                Event::Read { id, view } => {
+                    let least = server.reading.remove(&id).unwrap();
+                    assert!(view.words.len() as u64 >= least, "a read missed what was answered before it");
+                    self.reads += 1;
+                }
             }
         }
         out.into_iter().for_each(|message| self.post(message));
@@ -155,7 +167,9 @@ impl Simulation {
         if lost || self.cut.contains(&(message.from, message.to)) {
             return;
         }
-        let at = self.servers.iter().position(|server| server.member.id == message.to).unwrap();
+        // Messages to an id that is gone reach the server that has its address now.
+        let name = usize::try_from(message.to.get()).unwrap();
+        let at = self.servers.iter().position(|server| server.member.id == message.to).unwrap_or(name % 3);
         if let Some(node) = &mut self.servers[at].node {
             node.step(&message).unwrap();
             self.settle(at);
@@ -212,6 +226,15 @@ impl Simulation {
         }
     }
 
+    fn read(&mut self, at: usize) {
+        let least = self.answered.iter().map(|(_, place)| *place).max().unwrap_or(0);
+        let server = &mut self.servers[at];
+        if let Some(id) = server.node.as_mut().and_then(|node| node.read().ok()) {
+            server.reading.insert(id, least);
+            self.settle(at);
+        }
+    }
+
     fn change(&mut self, change: &MembershipChange, seen: impl Fn(&Node) -> bool) {
         self.until("a change of membership", |s| s.leader().is_some());
         let end = self.now_ms + 60_000;
@@ -228,14 +251,33 @@ impl Simulation {
         }
     }
 
-    /// Everybody becomes a voter.
+    /// Everybody becomes a voter; an earlier incarnation of the name leaves first.
     fn grow(&mut self) {
-        for n in 2..=self.servers.len() as u64 {
-            self.change(&MembershipChange::AddLearner(member(n)), |node| {
-                node.membership().get(id(n)).is_some()
-            });
-            self.change(&MembershipChange::Promote(id(n)), |node| node.membership().is_voter(id(n)));
+        for at in 0..self.servers.len() {
+            let member = self.servers[at].member.clone();
+            self.until("a leader", |s| s.leader().is_some());
+            let leader = self.leader().unwrap();
+            let earlier = self.node(leader).membership().by_name(&member.name).map(|earlier| earlier.id);
+            if let Some(earlier) = earlier.filter(|earlier| *earlier != member.id) {
+                self.change(&MembershipChange::Remove(earlier), |node| {
+                    node.membership().was_removed(earlier)
+                });
+            }
+            let id = member.id;
+            self.change(&MembershipChange::AddLearner(member), |node| node.membership().get(id).is_some());
+            self.change(&MembershipChange::Promote(id), |node| node.membership().is_voter(id));
         }
+    }
+
+    /// A server loses its directory and comes back under a new id.
+    fn wipe(&mut self, at: usize) {
+        self.crash(at);
+        self.next_id += 1;
+        let server = &mut self.servers[at];
+        server.member.id = id(self.next_id);
+        server.disk = MemoryDisk::default();
+        server.starts = 0;
+        self.start(at);
     }
 
     /// Nothing is there twice, nothing answered is missing. (That all replicas go the same way is checked whenever
@@ -254,10 +296,11 @@ impl Simulation {
         match self.rng.random_range(0..6) {
             0 => self.crash(at),
             1 | 2 => {
-                for other in 1..=self.servers.len() as u64 {
-                    self.cut.insert((id(other), self.servers[at].member.id));
+                let one = self.servers[at].member.id;
+                for other in self.servers.iter().map(|server| server.member.id) {
+                    self.cut.insert((other, one));
                     if self.rng.random_ratio(1, 2) {
-                        self.cut.insert((self.servers[at].member.id, id(other)));
+                        self.cut.insert((one, other));
                     }
                 }
             }
@@ -289,18 +332,31 @@ fn ordeal(seed: u64, count: u64) -> Simulation {
     let mut simulation = Simulation::new(seed, count);
     simulation.until("the first leader", |s| s.leader().is_some());
     simulation.grow();
-    for _ in 0..40 {
+    strain(&mut simulation, 40);
+    rest(&mut simulation);
+    simulation
+}
+
+/// Faults, with requests and reads all the time.
+fn strain(simulation: &mut Simulation, faults: usize) {
+    for _ in 0..faults {
         simulation.disturb();
         for _ in 0..5 {
             let at = simulation.rng.random_range(0..simulation.servers.len());
             simulation.propose(at);
+            let at = simulation.rng.random_range(0..simulation.servers.len());
+            simulation.read(at);
             let pause_ms = simulation.rng.random_range(20..400);
             simulation.run(pause_ms);
         }
         simulation.check();
     }
+}
+
+/// Peace: every request is answered, and everybody catches up.
+fn rest(simulation: &mut Simulation) {
     simulation.heal();
-    simulation.until("peace", |s| s.servers.iter().all(|server| server.asked.is_empty()));
+    simulation.until("peace", |s| s.servers.iter().all(|s| s.asked.is_empty() && s.reading.is_empty()));
     let leader = simulation.leader().unwrap();
     let answered = simulation.answered.len();
     simulation.propose(leader);
@@ -311,18 +367,44 @@ fn ordeal(seed: u64, count: u64) -> Simulation {
     simulation.check();
     let end = &simulation.node(leader).view().view.words;
     assert_eq!(*end, simulation.longest, "what was applied before a crash is there after it");
-    simulation
 }
 
 #[test]
 fn nothing_is_lost_or_doubled_through_crashes_cuts_and_full_disks() {
-    let mut answered = 0;
+    let (mut answered, mut reads) = (0, 0);
     for seed in 0..12 {
         let run = std::panic::catch_unwind(|| ordeal(seed, if seed % 2 == 0 { 3 } else { 5 }));
         let Ok(simulation) = run else { panic!("failed with seed {seed}") };
         answered += simulation.answered.len();
+        reads += simulation.reads;
     }
-    assert!(answered > 500, "the schedules left room for {answered} answers only");
+    assert!(
+        answered > 500 && reads > 500,
+        "the schedules left room for {answered} answers and {reads} reads only"
+    );
+}
+
+/// One server after the other loses its directory in the middle of everything.
+fn wiping(seed: u64) {
+    let mut simulation = Simulation::new(seed, 3);
+    simulation.until("the first leader", |s| s.leader().is_some());
+    simulation.grow();
+    for _ in 0..4 {
+        strain(&mut simulation, 6);
+        let at = simulation.rng.random_range(0..3);
+        simulation.wipe(at);
+        strain(&mut simulation, 3);
+        simulation.heal();
+        simulation.grow();
+        rest(&mut simulation);
+    }
+}
+
+#[test]
+fn a_server_that_lost_its_directory_forgets_nothing_for_the_group() {
+    for seed in 0..8 {
+        assert!(std::panic::catch_unwind(|| wiping(seed)).is_ok(), "failed with seed {seed}");
+    }
 }
 
 #[test]

@@ -21,7 +21,7 @@ use super::inbox::{Call, Input};
 /// this much more.
 const GRACE: Duration = Duration::from_millis(500);
 /// A change of membership or leadership that came to nothing is asked for again after this long.
-const ASK_AGAIN: Duration = Duration::from_millis(400);
+const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// The tokio side of a Raft store.
 pub(super) struct RaftBackend<S: StateMachine> {

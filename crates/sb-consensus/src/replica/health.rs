@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 
 use crate::{DiskHealth, MemberId, Membership, Role, StateMachine};
 
+use super::Replica;
 use super::disk::Disk;
-use super::{CAUGHT_UP_ENTRIES, Replica};
 
 /// A replica's view of the group; ages are in ticks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl<S: StateMachine, D: Disk> Replica<S, D> {
         let raft = &self.node.raft;
         ReplicaHealth {
             role: self.role(),
-            leader: MemberId::new(raft.leader_id).filter(|_| self.stalled.is_none()),
+            leader: self.leader(),
             raft_term: raft.term,
             commit_index: raft.raft_log.committed,
             applied_index: self.state.applied().index,
@@ -46,7 +46,14 @@ impl<S: StateMachine, D: Disk> Replica<S, D> {
         }
     }
 
-    fn contact_age(&self, id: MemberId) -> Option<u64> {
+    /// A learner never stands for election, so Raft would name a leader that is long gone.
+    fn leader(&self) -> Option<MemberId> {
+        let limit = 2 * u64::from(self.settings.election_max_ticks);
+        let leader = MemberId::new(self.node.raft.leader_id).filter(|_| self.stalled.is_none())?;
+        self.contact_age(leader).is_none_or(|age| age <= limit).then_some(leader)
+    }
+
+    pub(super) fn contact_age(&self, id: MemberId) -> Option<u64> {
         if id == self.settings.member.id {
             return Some(0);
         }
@@ -69,11 +76,10 @@ impl<S: StateMachine, D: Disk> Replica<S, D> {
             return BTreeMap::new();
         }
         let raft = &self.node.raft;
-        let last = raft.raft_log.last_index();
         let others = self.state.membership().members().filter(|member| member.id != self.settings.member.id);
         let of = |id: MemberId| {
             let matched = raft.prs().get(id.get()).map_or(0, |progress| progress.matched);
-            (id, (matched, matched > 0 && matched + CAUGHT_UP_ENTRIES >= last, self.contact_age(id)))
+            (id, (matched, self.has_caught_up(id), self.contact_age(id)))
         };
         others.map(|member| of(member.id)).collect()
     }

@@ -4,6 +4,7 @@
 //! on its [`Disk`], hands messages to an [`Outbox`] and leaves [`Event`]s. One thread drives it in production, a
 //! simulator in tests; the same seed and the same steps give the same run.
 
+mod admission;
 mod command;
 mod disk;
 mod election;
@@ -41,8 +42,6 @@ pub use self::message::{MalformedMessage, Message, MessageKind};
 pub use self::snapshot::Snapshot;
 pub use self::state::ApplyError;
 
-/// A learner that lacks no more than this many entries has caught up.
-pub(crate) const CAUGHT_UP_ENTRIES: u64 = 64;
 /// A snapshot that was not acknowledged after this many election timeouts is sent again.
 const SNAPSHOT_RETRY_ELECTIONS: u64 = 4;
 
@@ -328,9 +327,10 @@ impl<S: StateMachine, D: Disk> Replica<S, D> {
     pub fn best_successor(&self) -> Option<MemberId> {
         let raft = &self.node.raft;
         let others = self.state.membership().voters().filter(|voter| voter.id.get() != raft.id);
-        let progress = others.filter_map(|voter| Some((raft.prs().get(voter.id.get())?, voter.id)));
-        let active = progress.filter(|(progress, _)| progress.recent_active);
-        active.max_by_key(|(progress, id)| (progress.matched, *id)).map(|(_, id)| id)
+        let limit = u64::from(self.settings.election_min_ticks);
+        let near = others.filter(|voter| self.contact_age(voter.id).is_some_and(|age| age <= limit));
+        let progress = near.filter_map(|voter| Some((raft.prs().get(voter.id.get())?.matched, voter.id)));
+        progress.max().map(|(_, id)| id)
     }
 
     /// Makes the commit index durable as far as possible, so that the next start shows this state at once.
@@ -377,81 +377,6 @@ impl<S: StateMachine, D: Disk> Replica<S, D> {
             let _ = self.node.campaign();
             self.election.enforce(&mut self.node.raft);
         }
-    }
-
-    /// Whether a message may reach Raft at all.
-    fn accepts(&mut self, message: &Message) -> bool {
-        use MessageKind::{Append, Heartbeat, Propose, ReadIndex, Snapshot, TransferLeader};
-        let membership = self.state.membership();
-        if message.to != self.settings.member.id
-            || message.validate().is_err()
-            || membership.was_removed(message.from)
-        {
-            return false;
-        }
-        match message.kind {
-            // A member that knows of no group yet must not vote: it may have voted before it lost its directory.
-            kind if membership.is_empty() => matches!(kind, Append | Heartbeat | Snapshot),
-            // Raft would forward these once more, the last of them with a panic. The asker asks again.
-            Propose | ReadIndex | TransferLeader if !self.is_leader() => false,
-            Propose => self.admits_all(message),
-            _ => self.knows_index(message),
-        }
-    }
-
-    /// A leader that is told of entries beyond its log would believe it.
-    fn knows_index(&self, message: &Message) -> bool {
-        message.kind != MessageKind::AppendResponse || message.index <= self.node.raft.raft_log.last_index()
-    }
-
-    fn admits_all(&mut self, message: &Message) -> bool {
-        message.entries.iter().all(|entry| match &entry.body {
-            EntryBody::Change(change) => {
-                self.make_way_for(change);
-                self.admits(change)
-            }
-            EntryBody::Command(_) | EntryBody::Empty => true,
-        })
-    }
-
-    /// A leader that is to leave hands over first; its successor removes it when asked again.
-    fn make_way_for(&mut self, change: &MembershipChange) {
-        if self.is_leader()
-            && *change == MembershipChange::Remove(self.settings.member.id)
-            && let Some(successor) = self.best_successor()
-        {
-            self.node.transfer_leader(successor.get());
-        }
-    }
-
-    /// Whether a leader puts a change into the log now; others leave it to the leader.
-    fn admits(&self, change: &MembershipChange) -> bool {
-        if !self.is_leader() {
-            return true;
-        }
-        let free = !self.node.raft.has_pending_conf() && self.state.membership().check(change).is_ok();
-        free && match change {
-            MembershipChange::AddLearner(_) => true,
-            MembershipChange::Promote(id) => self.has_caught_up(*id),
-            MembershipChange::Remove(id) => *id != self.settings.member.id,
-        }
-    }
-
-    fn has_caught_up(&self, id: MemberId) -> bool {
-        let raft = &self.node.raft;
-        let matched = raft.prs().get(id.get()).map_or(0, |progress| progress.matched);
-        matched > 0 && matched + CAUGHT_UP_ENTRIES >= raft.raft_log.last_index()
-    }
-
-    fn check_nothing_lost(&self, message: &Message) -> Result<(), Halt> {
-        let last = self.node.raft.raft_log.last_index();
-        let current = message.term >= self.node.raft.term;
-        if message.kind != MessageKind::Heartbeat || !current || message.commit <= last {
-            return Ok(());
-        }
-        let name = self.state.membership().get(message.from).map(|leader| leader.name.clone());
-        let leader = name.unwrap_or_else(|| message.from.to_string());
-        Err(Halt::LostEntries { leader, acknowledged: message.commit, last })
     }
 
     /// Asks Raft for everything that is due. Raft drops it without a leader; it stays due then.
