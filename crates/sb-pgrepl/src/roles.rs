@@ -31,6 +31,12 @@ pub enum RolesError {
     /// This server is a standby.
     #[error("cannot make roles on a standby")]
     Standby,
+    /// The application may not be one of the cluster's own roles: it would lose or share their rights.
+    #[error("cannot make `{}` the application's owner role: the cluster uses that role itself", name.as_str())]
+    Reserved {
+        /// The role.
+        name: SqlName,
+    },
     /// PostgreSQL did not answer well.
     #[error(transparent)]
     Sql(#[from] SqlError),
@@ -53,8 +59,11 @@ impl Instance {
     /// Makes the roles, their grants and the application's database, as far as they are missing, and sets their passwords.
     ///
     /// # Errors
-    /// On a standby, or when PostgreSQL refuses.
+    /// On a standby, for a reserved owner, or when PostgreSQL refuses.
     pub async fn ensure_roles(&self, application: &Application) -> Result<(), RolesError> {
+        if [SUPERUSER, REPLICATOR, MONITOR, REWIND].contains(&application.owner.as_str()) {
+            return Err(RolesError::Reserved { name: application.owner.clone() });
+        }
         let mut session = self.session(Duration::from_secs(ROLES_SECONDS_MAX)).await?;
         if session.role().await? == Role::Standby {
             return Err(RolesError::Standby);
