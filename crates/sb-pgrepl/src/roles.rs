@@ -52,6 +52,10 @@ const REWIND_GRANTS: [&str; 5] = [
     "GRANT pg_checkpoint TO sb_rewind",
 ];
 
+const UNLOGGED: &str =
+    "SET log_statement = 'none'; SET log_min_duration_statement = -1; SET log_min_duration_sample = -1;
+     SET log_min_error_statement = 'panic'";
+
 /// Longest time for all of it.
 const ROLES_SECONDS_MAX: u64 = 30;
 
@@ -69,12 +73,9 @@ impl Instance {
             return Err(RolesError::Standby);
         }
         let secrets = &self.config().secrets;
-        // One transaction that is never logged: the passwords are in its text.
-        let mut sql = vec![
-            "SET LOCAL log_statement = 'none'".to_owned(),
-            "SET LOCAL log_min_duration_statement = -1".to_owned(),
-            "SET LOCAL log_min_error_statement = 'panic'".to_owned(),
-        ];
+        // Before the text with the passwords is sent: PostgreSQL decides about logging it before it runs any of it.
+        session.execute("keep passwords out of the log", UNLOGGED).await?;
+        let mut sql = Vec::new();
         sql.extend(role(REPLICATOR, "REPLICATION", &secrets.replicator));
         sql.extend(role(MONITOR, "NOREPLICATION", &secrets.monitor));
         sql.extend(role(REWIND, "NOREPLICATION", &secrets.rewind));

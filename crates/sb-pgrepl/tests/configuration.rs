@@ -52,7 +52,11 @@ async fn roles_have_exactly_their_rights() {
     let cluster = Cluster::new();
     let b = cluster.server("b");
     let a = cluster.primary("a", &[&b]).await;
+    a.sql("ALTER SYSTEM SET log_statement = 'all'");
+    a.instance.configure(&desired()).await.unwrap();
     a.instance.ensure_roles(&application()).await.unwrap();
+    let log = std::fs::read_to_string(a.instance.config().log_dir.join("startup.log")).unwrap();
+    assert!(log.contains("statement: SET log_statement") && !log.contains("PASSWORD"), "{log}");
     let rights =
         "SELECT string_agg(rolname || ' ' || rolsuper || ' ' || rolreplication, ',' ORDER BY rolname)
                   FROM pg_roles WHERE rolname IN ('replicator', 'sb_monitor', 'sb_rewind', 'show_build')";
