@@ -15,7 +15,8 @@ const EXIT_POLL_MS: u64 = 5;
 /// How long a dropped one may take to end before it is killed.
 const DROP_GRACE_MS_MAX: u64 = 2_000;
 
-/// The plain [`Postmaster`]: a child of this process, ended when this value is dropped.
+/// The plain [`Postmaster`]: a child of this process, ended when this value is dropped. It outlives a process that is killed:
+/// what must not happen to a cluster needs a guard.
 #[derive(Debug, Default)]
 pub struct ChildPostmaster {
     child: Mutex<Option<Child>>,

@@ -121,6 +121,9 @@ impl PrepareError {
             Self::Foreign { path, .. } => {
                 Some(format!("Move it away if it is not needed here: mv {0} {0}.other", path.display()))
             }
+            Self::NotAPrimary { .. } => {
+                Some("Start it as a standby, and promote it if it is to be primary.".to_owned())
+            }
             Self::OtherMajor { data, .. } => Some(format!("Install it: apt-get install postgresql-{data}")),
             Self::Running { pid, .. } => Some(format!(
                 "If the distribution started it: systemctl disable --now postgresql (process {pid})"

@@ -31,6 +31,12 @@ pub enum RolesError {
     /// This server is a standby.
     #[error("cannot make roles on a standby")]
     Standby,
+    /// The application may not be one of the cluster's own roles: it would lose or share their rights.
+    #[error("cannot make `{}` the application's owner role: the cluster uses that role itself", name.as_str())]
+    Reserved {
+        /// The role.
+        name: SqlName,
+    },
     /// PostgreSQL did not answer well.
     #[error(transparent)]
     Sql(#[from] SqlError),
@@ -46,6 +52,10 @@ const REWIND_GRANTS: [&str; 5] = [
     "GRANT pg_checkpoint TO sb_rewind",
 ];
 
+const UNLOGGED: &str =
+    "SET log_statement = 'none'; SET log_min_duration_statement = -1; SET log_min_duration_sample = -1;
+     SET log_min_error_statement = 'panic'";
+
 /// Longest time for all of it.
 const ROLES_SECONDS_MAX: u64 = 30;
 
@@ -53,19 +63,19 @@ impl Instance {
     /// Makes the roles, their grants and the application's database, as far as they are missing, and sets their passwords.
     ///
     /// # Errors
-    /// On a standby, or when PostgreSQL refuses.
+    /// On a standby, for a reserved owner, or when PostgreSQL refuses.
     pub async fn ensure_roles(&self, application: &Application) -> Result<(), RolesError> {
+        if [SUPERUSER, REPLICATOR, MONITOR, REWIND].contains(&application.owner.as_str()) {
+            return Err(RolesError::Reserved { name: application.owner.clone() });
+        }
         let mut session = self.session(Duration::from_secs(ROLES_SECONDS_MAX)).await?;
         if session.role().await? == Role::Standby {
             return Err(RolesError::Standby);
         }
         let secrets = &self.config().secrets;
-        // One transaction that is never logged: the passwords are in its text.
-        let mut sql = vec![
-            "SET LOCAL log_statement = 'none'".to_owned(),
-            "SET LOCAL log_min_duration_statement = -1".to_owned(),
-            "SET LOCAL log_min_error_statement = 'panic'".to_owned(),
-        ];
+        // Before the text with the passwords is sent: PostgreSQL decides about logging it before it runs any of it.
+        session.execute("keep passwords out of the log", UNLOGGED).await?;
+        let mut sql = Vec::new();
         sql.extend(role(REPLICATOR, "REPLICATION", &secrets.replicator));
         sql.extend(role(MONITOR, "NOREPLICATION", &secrets.monitor));
         sql.extend(role(REWIND, "NOREPLICATION", &secrets.rewind));

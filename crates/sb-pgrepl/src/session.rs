@@ -65,16 +65,19 @@ impl Instance {
     /// # Errors
     /// When it does not within the limit.
     pub async fn wait_ready(&self, within: Duration) -> Result<Role, ReadyError> {
-        let deadline = Instant::now() + within;
+        let began = Instant::now();
+        let deadline = began + within;
         loop {
             let last = match self.role(deadline).await {
                 Ok(role) => return Ok(role),
                 Err(error) => Silence::from(&error),
             };
-            if Instant::now() + POLL >= deadline {
+            // PostgreSQL logs every attempt: often at first, seldom in a long recovery.
+            let pause = (began.elapsed() / 10).clamp(POLL, POLL * 20);
+            if Instant::now() + pause >= deadline {
                 return Err(ReadyError { within, last });
             }
-            tokio::time::sleep(POLL).await;
+            tokio::time::sleep(pause).await;
         }
     }
 

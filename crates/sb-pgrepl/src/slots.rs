@@ -88,7 +88,8 @@ const PRESENT_SQL: &str = r"
     FROM pg_replication_slots WHERE slot_type = 'physical' AND starts_with(slot_name, 'sb_')";
 
 impl Instance {
-    /// Makes a slot for each of `members` but this server itself, and drops slots of ours for any other server.
+    /// Makes a slot for each of `members` but this server itself, and drops slots of ours for any other server. On a standby
+    /// call it with no members: a former primary's slots would keep WAL that nobody comes for.
     ///
     /// # Errors
     /// When PostgreSQL refuses; what was done by then stays done.

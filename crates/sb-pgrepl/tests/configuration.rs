@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use cluster::{Cluster, SOON, Server, application, desired, eventually};
 use sb_pgrepl::{
-    ClientAccess, ClientNetwork, ClientRow, ConfigureError, Desired, PrepareError, RolesError, SettingsError,
-    ShutdownMode, SlotName, StartRole, SyncError, SyncStandbys,
+    Application, ClientAccess, ClientNetwork, ClientRow, ConfigureError, Desired, PrepareError, RolesError,
+    SettingsError, ShutdownMode, SlotName, SqlName, StartRole, SyncError, SyncStandbys,
 };
 use sb_topology::ServerName;
 
@@ -27,7 +27,9 @@ fn as_application(server: &Server, tls: &str, sql: &str) -> Output {
     let target =
         format!("host=127.0.0.1 port={} dbname=show-build user=show_build sslmode={tls}", config.port);
     let mut psql = Command::new(config.programs.bin().join("psql"));
-    psql.env("PGPASSWORD", "secret").args(["-XAtqw", "-d", &target, "-c", sql]).output().unwrap()
+    // Without the home directory of whoever runs the tests: it may hold a client certificate.
+    psql.env("PGPASSWORD", "secret").env("HOME", "/nonexistent");
+    psql.args(["-XAtqw", "-d", &target, "-c", sql]).output().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,7 +52,11 @@ async fn roles_have_exactly_their_rights() {
     let cluster = Cluster::new();
     let b = cluster.server("b");
     let a = cluster.primary("a", &[&b]).await;
+    a.sql("ALTER SYSTEM SET log_statement = 'all'");
+    a.instance.configure(&desired()).await.unwrap();
     a.instance.ensure_roles(&application()).await.unwrap();
+    let log = std::fs::read_to_string(a.instance.config().log_dir.join("startup.log")).unwrap();
+    assert!(log.contains("statement: SET log_statement") && !log.contains("PASSWORD"), "{log}");
     let rights =
         "SELECT string_agg(rolname || ' ' || rolsuper || ' ' || rolreplication, ',' ORDER BY rolname)
                   FROM pg_roles WHERE rolname IN ('replicator', 'sb_monitor', 'sb_rewind', 'show_build')";
@@ -59,6 +65,9 @@ async fn roles_have_exactly_their_rights() {
     assert_eq!(a.sql(rights), expected);
     let stored = "SELECT count(*) FROM pg_authid WHERE rolpassword LIKE 'SCRAM-SHA-256%'";
     assert_eq!(a.sql(stored), "4");
+    let reserved = Application { owner: SqlName::new("postgres").unwrap(), ..application() };
+    let error = a.instance.ensure_roles(&reserved).await.unwrap_err();
+    assert!(matches!(error, RolesError::Reserved { .. }), "the superuser stays one: {error:?}");
     cluster.join(&b, &a).await;
     let error = b.instance.ensure_roles(&application()).await.unwrap_err();
     assert!(matches!(error, RolesError::Standby), "{error:?}");

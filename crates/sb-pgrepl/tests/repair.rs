@@ -10,7 +10,7 @@ use cluster::{Cluster, SOON, Server, desired, eventually};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use sb_pgrepl::{
     CloneError, CloneRequest, Desired, LocalData, LostWrites, PrepareError, RepairStep, RewindError,
-    ShutdownMode, SourceFacts, StartRole, Unfinished, repair_plan,
+    ShutdownMode, SlotName, SourceFacts, StartRole, Unfinished, repair_plan,
 };
 use sb_pgtypes::{Relation, SystemIdentifier};
 
@@ -79,6 +79,8 @@ async fn a_former_primary_without_lost_wal_just_follows() {
     assert_eq!(plan_for(&a, &b).await, RepairStep::Stream);
     a.start(&StartRole::Standby(Some(b.upstream_for(&a)))).await;
     a.streams_from(&b).await;
+    let slots = a.instance.reconcile_slots(&[]).await.unwrap();
+    assert_eq!(slots.dropped, [SlotName::for_server(&b.name)], "a standby keeps no WAL for others");
     a.has_everything_of(&b).await;
     assert_eq!(a.sql("SELECT n FROM marks"), "2");
 }

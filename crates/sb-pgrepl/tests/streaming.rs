@@ -56,7 +56,8 @@ async fn a_frozen_standby_does_not_move_though_a_reader_held_up_its_replay() {
     cluster.join(&b, &a).await;
     b.has_everything_of(&a).await;
     // A reader's lock on the table, and a change of the table that replay cannot make until it is gone.
-    let mut reader = b.psql("SELECT count(*) FROM marks; SELECT pg_sleep(100)").spawn().unwrap();
+    let mut reader = b.psql("SELECT count(*) FROM marks; SELECT pg_sleep(100)");
+    let mut reader = reader.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     eventually("the reader sleeps", || async {
         b.sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == "1"
     })
