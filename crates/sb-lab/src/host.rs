@@ -114,6 +114,12 @@ impl Host {
         *self.power.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How often its programs have ended, by whatever hand.
+    #[must_use]
+    pub fn programs_ended(&self) -> u32 {
+        self.units.iter().map(Unit::ended).sum()
+    }
+
     /// Its processes.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use sb_api::{Role, ServerStatus};
 
-use crate::host::Power;
+use crate::host::{Host, Power};
 use crate::lab::Lab;
 use crate::place::Place;
 
@@ -14,6 +14,8 @@ pub struct ServerPicture {
     pub place: Place,
     /// Whether it has power.
     pub power: Power,
+    /// How often one of its programs has ended.
+    pub programs_ended: u32,
     /// What its agent says; nothing while it does not answer.
     pub status: Option<ServerStatus>,
 }
@@ -44,14 +46,17 @@ pub struct Picture {
 impl Picture {
     /// Asks every agent whose host has power, all at once.
     pub async fn take(lab: &Lab) -> Self {
-        let ask = |place: Place, power: Power| async move {
-            let status = match power {
-                Power::On => lab.agents().server(place).await.ok(),
-                Power::Off | Power::Frozen => None,
-            };
-            ServerPicture { place, power, status }
+        let ask = |host: &Host| {
+            let (place, power, programs_ended) = (host.place(), host.power(), host.programs_ended());
+            async move {
+                let status = match power {
+                    Power::On => lab.agents().server(place).await.ok(),
+                    Power::Off | Power::Frozen => None,
+                };
+                ServerPicture { place, power, programs_ended, status }
+            }
         };
-        Self { servers: join_all(lab.hosts().iter().map(|host| ask(host.place(), host.power()))).await }
+        Self { servers: join_all(lab.hosts().iter().map(ask)).await }
     }
 
     /// The server that says that it is primary, with the newest term if several do.

@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::process::{Child, Command};
@@ -48,6 +50,7 @@ pub enum Order {
 #[derive(Debug)]
 pub struct Unit {
     order: watch::Sender<Order>,
+    ended: Arc<AtomicU32>,
     task: JoinHandle<()>,
 }
 
@@ -59,13 +62,20 @@ impl Unit {
     pub fn new(program: Program, namespace: &NetworkNamespace) -> io::Result<Self> {
         let (order, orders) = watch::channel(Order::Rest);
         let namespace = namespace.handle()?;
-        let task = tokio::spawn(supervise(program, namespace, orders));
-        Ok(Self { order, task })
+        let ended = Arc::new(AtomicU32::new(0));
+        let task = tokio::spawn(supervise(program, namespace, orders, Arc::clone(&ended)));
+        Ok(Self { order, ended, task })
     }
 
     /// Says whether it ought to run from now on.
     pub fn order(&self, order: Order) {
         self.order.send_replace(order);
+    }
+
+    /// How often its program has ended, or could not be started.
+    #[must_use]
+    pub fn ended(&self) -> u32 {
+        self.ended.load(Ordering::Relaxed)
     }
 }
 
@@ -75,7 +85,12 @@ impl Drop for Unit {
     }
 }
 
-async fn supervise(program: Program, namespace: std::fs::File, mut orders: watch::Receiver<Order>) {
+async fn supervise(
+    program: Program,
+    namespace: std::fs::File,
+    mut orders: watch::Receiver<Order>,
+    ended: Arc<AtomicU32>,
+) {
     let mut pause = PAUSE_MIN;
     loop {
         if orders.wait_for(|order| *order == Order::Run).await.is_err() {
@@ -89,6 +104,7 @@ async fn supervise(program: Program, namespace: std::fs::File, mut orders: watch
             },
             Err(error) => note(&program, &format!("could not be started: {error}")),
         }
+        ended.fetch_add(1, Ordering::Relaxed);
         pause = if started.elapsed() > STEADY { PAUSE_MIN } else { (pause * 2).min(PAUSE_MAX) };
         // A host that comes back starts its programs at once.
         let _ = tokio::time::timeout(pause, orders.wait_for(|order| *order == Order::Rest)).await;

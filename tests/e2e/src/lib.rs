@@ -5,9 +5,13 @@
 //! and output are those of the standard harness, as far as they are used.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this crate is a test harness")]
 
+mod condition;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::Instant;
+
+pub use condition::{eventually, throughout};
 
 use sb_lab::options::Storage;
 use sb_lab::stage::{Inside, Stage, launch_attended};

@@ -70,8 +70,16 @@ fn describe(picture: &Picture, server: &ServerPicture) -> String {
         .filter(|primary| primary.place != server.place)
         .map_or_else(dash, |primary| format!("{} ms", primary.place.round_trip(server.place).as_millis()));
     let upstream = status.and_then(|status| status.upstream.clone()).unwrap_or_else(dash);
-    let state = status.map_or("", |status| status.state.as_str());
-    row(server.place.name(), role_word(server).unwrap_or("silent"), &term, &lag, &distance, &upstream, state)
+    let state = status.map_or_else(|| silence(server), |status| status.state.clone());
+    row(server.place.name(), role_word(server).unwrap_or("silent"), &term, &lag, &distance, &upstream, &state)
+}
+
+/// Why nothing is heard, as far as the lab can tell from outside.
+fn silence(server: &ServerPicture) -> String {
+    match (server.power, server.programs_ended) {
+        (Power::On, ended @ 1..) => format!("its programs have ended {ended} times"),
+        _ => String::new(),
+    }
 }
 
 fn row(
@@ -116,7 +124,12 @@ mod tests {
             status.lag_bytes = Some(3_000);
             status
         };
-        let server = |place: Place| ServerPicture { place, power: Power::On, status: Some(status(place)) };
+        let server = |place: Place| ServerPicture {
+            place,
+            power: Power::On,
+            programs_ended: 0,
+            status: Some(status(place)),
+        };
         let mut servers: Vec<_> = Place::servers().map(server).collect();
         servers[0].power = Power::Off;
         servers[0].status = None;

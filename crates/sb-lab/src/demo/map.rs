@@ -47,7 +47,7 @@ mod tests {
             .map(|place| {
                 let mut status = ServerStatus::unknown(place.name(), place.site());
                 status.role = Role::Standby;
-                ServerPicture { place, power: Power::On, status: Some(status) }
+                ServerPicture { place, power: Power::On, programs_ended: 0, status: Some(status) }
             })
             .collect();
         servers[0].power = Power::Off;

@@ -87,6 +87,17 @@ impl Access {
         Ok(rows.iter().map(|row| WriteId(row.get(0))).collect())
     }
 
+    /// Removes a row, to show that the check notices.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn delete_row(&self, place: Place, row: WriteId) -> Result<(), AccessError> {
+        let mut session = self.connect(place).await?;
+        let limit = Duration::from_secs(READ_SECONDS_MAX);
+        let deletion = sqlx::query("delete from show_build_lab where id = $1").bind(row.0);
+        within(limit, place, "delete a row", deletion.execute(&mut session)).await.map(drop)
+    }
+
     fn options(&self, place: Place) -> PgConnectOptions {
         let options = PgConnectOptions::new_without_pgpass()
             .host(&place.address().to_string())

@@ -1,0 +1,32 @@
+//! Waiting for a condition, with a limit.
+
+use std::time::{Duration, Instant};
+
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// Returns what `look` finds, or panics when it has found nothing for so long.
+///
+/// # Panics
+/// When the limit has passed.
+pub fn eventually<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(began.elapsed() < limit, "waited {limit:?} until {what}, in vain");
+        std::thread::sleep(LOOK_AGAIN);
+    }
+}
+
+/// Panics when `holds` is false at any moment of this time.
+///
+/// # Panics
+/// When it is.
+pub fn throughout(what: &str, time: Duration, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while began.elapsed() < time {
+        assert!(holds(), "{what}: no longer so after {:?}", began.elapsed());
+        std::thread::sleep(LOOK_AGAIN);
+    }
+}
