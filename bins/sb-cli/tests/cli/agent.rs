@@ -80,8 +80,8 @@ pub fn program() -> Command {
     command
 }
 
-/// Everything a script sees of a run: exit status, stdout, stderr.
-pub fn shown(command: &mut Command, socket: &Path) -> String {
+/// Everything a script sees of a run: exit status, stdout, stderr; `here` in place of a path that differs each time.
+pub fn shown(command: &mut Command, here: &Path) -> String {
     let output = command.output().unwrap();
     let mut text = format!("exit: {}\n", output.status.code().unwrap());
     for (name, bytes) in [("stdout", output.stdout), ("stderr", output.stderr)] {
@@ -90,5 +90,5 @@ pub fn shown(command: &mut Command, socket: &Path) -> String {
             text += &format!("{name}:\n{content}");
         }
     }
-    text.replace(socket.to_str().unwrap(), "SOCKET")
+    text.replace(here.to_str().unwrap(), "HERE")
 }
