@@ -8,7 +8,7 @@ mod pictures;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use agent::{FakeAgent, program, run_at, shown};
+use agent::{FakeAgent, program, run_at, run_with_person, shown};
 use insta::assert_snapshot;
 use sb_api::{OperationState, Problem};
 use sb_client::state::{Identity, Secrets};
@@ -168,6 +168,39 @@ fn a_switchover_tells_its_steps_and_its_consequence() {
     - `burlington-1` takes the lease
     - the others follow it
     ");
+}
+
+#[test]
+fn a_person_types_the_clusters_name_to_go_on() {
+    let agent = FakeAgent::start()
+        .answers("GET /v1/status", 200, &pictures::healthy())
+        .answers("POST /v1/switchover", 200, &pictures::operation(OperationState::Planned, 0))
+        .answers("POST /v1/switchover", 200, &pictures::operation(OperationState::Done, 3));
+
+    let (exit, screen) = run_with_person(&agent.socket(), "show-build\n", &["switchover"]);
+
+    assert_eq!(exit, 0, "{screen}");
+    assert!(screen.contains("Type `show-build` to go on:"), "{screen}");
+    assert!(screen.ends_with("`burlington-1` is primary (term 8); `ravena-1` follows it\n"), "{screen}");
+    let last = agent.asked().pop().unwrap();
+    assert_eq!(last, r#"POST /v1/switchover {"to":null,"dry_run":false,"expect_primary":"ravena-1"}"#);
+}
+
+#[test]
+fn another_word_than_the_servers_name_changes_nothing() {
+    let agent = FakeAgent::start().answers("GET /v1/status", 200, &pictures::healthy()).answers(
+        "POST /v1/failover",
+        200,
+        &pictures::operation(OperationState::Planned, 0),
+    );
+
+    let (exit, screen) = run_with_person(&agent.socket(), "y\n", &["failover", "--to", "tucson-1"]);
+
+    assert_eq!(exit, 3, "{screen}");
+    assert!(screen.contains("error: not confirmed: nothing was changed\ndetail: `y` is not"), "{screen}");
+    let posts: Vec<_> = agent.asked().into_iter().filter(|asked| asked.starts_with("POST")).collect();
+    assert!(posts.iter().all(|post| post.contains(r#""dry_run":true"#)), "{posts:?}");
+    assert_eq!(posts.len(), 1);
 }
 
 #[test]
