@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::answers::SiteAnswer;
 use crate::units;
 
 /// Watch, move and set up a PostgreSQL cluster of small sites
@@ -63,6 +64,18 @@ pub enum Verb {
     /// Verbs that ask an agent
     #[command(flatten)]
     Agent(AgentVerb),
+    /// Make a cluster: its documents, its authority, and a bundle for each server
+    Init(InitArgs),
+    /// Look at a configuration directory
+    Config {
+        /// What to do with it
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Five sites on this machine, a failover before your eyes
+    Demo(sb_lab::cli::DemoArgs),
+    /// Five sites on this machine, to try things out
+    Lab(sb_lab::cli::LabArgs),
     /// Print a completion script
     Completions {
         /// For which shell
@@ -95,6 +108,49 @@ pub enum AgentVerb {
     },
     /// Operations under way and past
     Ops(OpsArgs),
+}
+
+/// `init`
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// Where everything goes; must not exist or be empty
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Where the documents come from; without any, on a terminal, you are asked
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// The cluster's name, which is typed to confirm dangerous commands
+    #[arg(long, value_name = "NAME", default_value = "show-build")]
+    pub name: sb_topology::SiteName,
+    /// File with the passphrase for the authority's key; without it, on a terminal, you are asked
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+}
+
+/// Where the documents come from.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub struct SourceArgs {
+    /// Documents that you have, checked and copied as they are
+    #[arg(long, value_name = "DIR")]
+    pub config: Option<PathBuf>,
+    /// The five sites that Show-Build was made for
+    #[arg(long)]
+    pub example: bool,
+    /// A site and the mesh addresses of its servers, each with its public address when it has one; the first site
+    /// given is the primary one
+    #[arg(long = "site", value_name = "NAME=MESH[@PUBLIC][,...]")]
+    pub sites: Vec<SiteAnswer>,
+}
+
+/// `config`
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Report every problem; change nothing
+    Validate {
+        /// The configuration directory
+        directory: PathBuf,
+    },
 }
 
 /// `status`

@@ -3,11 +3,14 @@
 //!
 //! Data goes to stdout, talk to stderr. The exit status is an [`exit::Exit`].
 
+mod answers;
 mod args;
 mod confirm;
 mod connection;
+mod example;
 mod exit;
 mod failure;
+mod passphrase;
 mod ssh;
 mod table;
 mod terminal;
@@ -30,9 +33,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(talk) => return terminal.usage(&talk).into(),
     };
-    let exit = verbs::run(cli, &mut terminal);
-    match exit {
-        Ok(exit) => exit.into(),
+    match verbs::run(cli, &mut terminal) {
+        Ok(exit) => exit,
         Err(failure) => {
             terminal.failure(&failure);
             Exit::from(failure).into()

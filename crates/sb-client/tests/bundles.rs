@@ -107,7 +107,7 @@ fn nobody_else_on_the_machine_can_read_a_bundle() {
             files += 1;
         }
     }
-    assert_eq!(files, 3 * 7 + 2 + 1);
+    assert_eq!(files, 3 * 7 + 1 + 2 + 1);
 }
 
 #[test]
@@ -137,6 +137,18 @@ fn a_place_in_use_is_left_alone() {
 
     assert!(matches!(refused, Err(BundleError::InUse { .. })), "{refused:?}");
     assert_eq!(fs::read_dir(&out).unwrap().count(), 1);
+}
+
+#[test]
+fn no_server_takes_the_place_of_the_authority() {
+    let (_place, config, out) = place();
+    let mut cluster = cluster();
+    cluster.servers.push(server("authority", "ravena"));
+
+    let refused = make_bundles(&cluster, &config, &out);
+
+    assert!(matches!(refused, Err(BundleError::Reserved { .. })), "{refused:?}");
+    assert!(!out.exists());
 }
 
 #[test]

@@ -1,18 +1,22 @@
 //! One module a verb.
 
 mod completions;
+mod config;
 mod events;
 mod explain;
 mod history;
+mod init;
 mod operations;
 mod pause;
 mod status;
 mod transfer;
 
+use std::process::ExitCode;
+
 use sb_client::Client;
 use serde::Serialize;
 
-use crate::args::{AgentVerb, Cli, Output, Verb};
+use crate::args::{AgentVerb, Cli, ConfigCommand, Output, Verb};
 use crate::connection::Connection;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -22,15 +26,25 @@ use crate::terminal::Terminal;
 pub type Ended = Result<Exit, Failure>;
 
 /// Runs one verb.
-pub fn run(cli: Cli, terminal: &mut Terminal) -> Ended {
+///
+/// The lab starts this program again inside namespaces of its own, which a process with a second thread cannot do:
+/// only verbs that ask an agent start a runtime.
+pub fn run(cli: Cli, terminal: &mut Terminal) -> Result<ExitCode, Failure> {
     let Cli { connection, output, verb } = cli;
-    match verb {
-        Verb::Completions { shell } => completions::run(shell, terminal),
+    let exit = match verb {
+        Verb::Demo(args) => return Ok(sb_lab::cli::run_demo(args)),
+        Verb::Lab(args) => return Ok(sb_lab::cli::run_lab(args)),
+        Verb::Init(args) => init::run(&args, terminal)?,
+        Verb::Config { command: ConfigCommand::Validate { directory } } => {
+            config::validate(&directory, output, terminal)?
+        }
+        Verb::Completions { shell } => completions::run(shell, terminal)?,
         Verb::Agent(verb) => runtime()?.block_on(async {
             let connection = Connection::open(&connection).await?;
             ask(verb, &connection.client, output, terminal).await
-        }),
-    }
+        })?,
+    };
+    Ok(exit.into())
 }
 
 /// Runs one verb that asks an agent.
@@ -48,7 +62,7 @@ async fn ask(verb: AgentVerb, client: &Client, output: Output, terminal: &mut Te
     }
 }
 
-/// One thread is enough; verbs that start other programs in namespaces of their own must have no second one.
+/// One thread is enough for one call after the other.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -1,6 +1,8 @@
 //! An agent on a Unix socket whose answers the test gives, and the program run against it.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -8,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::{Method, StatusCode, Uri};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde::Serialize;
 use tempfile::TempDir;
 
@@ -80,8 +83,8 @@ pub fn program() -> Command {
     command
 }
 
-/// Everything a script sees of a run: exit status, stdout, stderr.
-pub fn shown(command: &mut Command, socket: &Path) -> String {
+/// Everything a script sees of a run: exit status, stdout, stderr; `here` in place of a path that differs each time.
+pub fn shown(command: &mut Command, here: &Path) -> String {
     let output = command.output().unwrap();
     let mut text = format!("exit: {}\n", output.status.code().unwrap());
     for (name, bytes) in [("stdout", output.stdout), ("stderr", output.stderr)] {
@@ -90,5 +93,28 @@ pub fn shown(command: &mut Command, socket: &Path) -> String {
             text += &format!("{name}:\n{content}");
         }
     }
-    text.replace(socket.to_str().unwrap(), "SOCKET")
+    text.replace(here.to_str().unwrap(), "HERE")
+}
+
+/// Runs the program with a person at the terminal, who types `typed`; the exit status and what stood on the screen.
+pub fn run_with_person(socket: &Path, typed: &str, arguments: &[&str]) -> (i32, String) {
+    let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&controller).unwrap();
+    unlockpt(&controller).unwrap();
+    let name = ptsname(&controller, Vec::new()).unwrap();
+    let terminal = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+    let mut controller = File::from(controller);
+    controller.write_all(typed.as_bytes()).unwrap();
+
+    let mut command = program();
+    command.args(arguments).env("SB_SOCKET", socket).env("NO_COLOR", "1");
+    command.stdin(terminal.try_clone().unwrap()).stderr(terminal).stdout(Stdio::piped());
+    let child = command.spawn().unwrap();
+    // The screen ends when nobody holds the terminal any more.
+    drop(command);
+    let output = child.wait_with_output().unwrap();
+    let mut screen = Vec::new();
+    let _ = controller.read_to_end(&mut screen);
+    let screen = String::from_utf8(screen).unwrap().replace('\r', "");
+    (output.status.code().unwrap(), screen + &String::from_utf8(output.stdout).unwrap())
 }

@@ -5,11 +5,13 @@
 mod agent;
 mod pictures;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use agent::{FakeAgent, program, run_at, shown};
+use agent::{FakeAgent, program, run_at, run_with_person, shown};
 use insta::assert_snapshot;
 use sb_api::{OperationState, Problem};
+use sb_client::state::{Identity, Secrets};
 
 #[test]
 fn status_of_a_healthy_cluster_is_one_page_and_zero() {
@@ -76,7 +78,7 @@ fn an_agent_that_does_not_run_is_four() {
     assert_snapshot!(run_at(&nowhere.path().join("agent.sock"), &["status"]), @r"
     exit: 4
     stderr:
-    error: could not reach the agent at `SOCKET`
+    error: could not reach the agent at `HERE`
     detail: No such file or directory (os error 2)
     hint: The agent does not run here, or its socket is elsewhere: systemctl status sb-agent
           To ask another server: sb-cli --ssh HOST status
@@ -91,7 +93,7 @@ fn an_agent_that_refuses_access_is_four() {
     assert_snapshot!(agent.run(&["status"]), @r"
     exit: 4
     stderr:
-    error: the agent at `SOCKET` refused access: `user 1000` may not use this socket
+    error: the agent at `HERE` refused access: `user 1000` may not use this socket
     hint: Only root and the agent's own user may: sudo sb-cli ...
     ");
 }
@@ -102,7 +104,7 @@ fn an_answer_of_something_else_is_one() {
     assert_snapshot!(agent.run(&["status"]), @r#"
     exit: 1
     stderr:
-    error: the agent at `SOCKET` gave an unusable answer: invalid type: string "hello", expected struct Status at line 1 column 7
+    error: the agent at `HERE` gave an unusable answer: invalid type: string "hello", expected struct Status at line 1 column 7
     hint: Agent and sb-cli may be of different versions: sb-cli --version
     "#);
 }
@@ -166,6 +168,39 @@ fn a_switchover_tells_its_steps_and_its_consequence() {
     - `burlington-1` takes the lease
     - the others follow it
     ");
+}
+
+#[test]
+fn a_person_types_the_clusters_name_to_go_on() {
+    let agent = FakeAgent::start()
+        .answers("GET /v1/status", 200, &pictures::healthy())
+        .answers("POST /v1/switchover", 200, &pictures::operation(OperationState::Planned, 0))
+        .answers("POST /v1/switchover", 200, &pictures::operation(OperationState::Done, 3));
+
+    let (exit, screen) = run_with_person(&agent.socket(), "show-build\n", &["switchover"]);
+
+    assert_eq!(exit, 0, "{screen}");
+    assert!(screen.contains("Type `show-build` to go on:"), "{screen}");
+    assert!(screen.ends_with("`burlington-1` is primary (term 8); `ravena-1` follows it\n"), "{screen}");
+    let last = agent.asked().pop().unwrap();
+    assert_eq!(last, r#"POST /v1/switchover {"to":null,"dry_run":false,"expect_primary":"ravena-1"}"#);
+}
+
+#[test]
+fn another_word_than_the_servers_name_changes_nothing() {
+    let agent = FakeAgent::start().answers("GET /v1/status", 200, &pictures::healthy()).answers(
+        "POST /v1/failover",
+        200,
+        &pictures::operation(OperationState::Planned, 0),
+    );
+
+    let (exit, screen) = run_with_person(&agent.socket(), "y\n", &["failover", "--to", "tucson-1"]);
+
+    assert_eq!(exit, 3, "{screen}");
+    assert!(screen.contains("error: not confirmed: nothing was changed\ndetail: `y` is not"), "{screen}");
+    let posts: Vec<_> = agent.asked().into_iter().filter(|asked| asked.starts_with("POST")).collect();
+    assert!(posts.iter().all(|post| post.contains(r#""dry_run":true"#)), "{posts:?}");
+    assert_eq!(posts.len(), 1);
 }
 
 #[test]
@@ -242,7 +277,7 @@ fn a_pause_ends_by_itself_after_what_was_asked() {
 }
 
 #[test]
-fn history_events_explanations_and_operations_are_tables_or_json() {
+fn history_events_explanations_and_operations_are_tables() {
     let agent = FakeAgent::start()
         .answers("GET /v1/history", 200, &pictures::history())
         .answers("GET /v1/events", 200, &pictures::events())
@@ -288,6 +323,11 @@ fn history_events_explanations_and_operations_are_tables_or_json() {
     [ ] `burlington-1` takes the lease
     [ ] the others follow it
     ");
+}
+
+#[test]
+fn json_says_which_version_it_is() {
+    let agent = FakeAgent::start().answers("GET /v1/history", 200, &pictures::history());
     assert_snapshot!(agent.run(&["history", "-o", "json"]), @r#"
     exit: 0
     stdout:
@@ -378,4 +418,124 @@ fn an_ssh_option_is_no_host() {
     stderr:
     error: `-oProxyCommand=true` is no host for --ssh
     ");
+}
+
+/// Runs `init` into `out`, with a passphrase.
+fn init(place: &Path, arguments: &[&str]) -> String {
+    let passphrase = place.join("passphrase");
+    std::fs::write(&passphrase, "correct horse battery\n").unwrap();
+    let mut command = program();
+    command.args(["init", "--out"]).arg(place.join("out")).arg("--passphrase-file").arg(passphrase);
+    shown(command.args(arguments), place)
+}
+
+#[test]
+fn init_makes_bundles_from_the_built_in_example() {
+    let place = tempfile::TempDir::new().unwrap();
+    assert_snapshot!(init(place.path(), &["--example"]), @r"
+    exit: 0
+    stdout:
+    `HERE/out` holds the cluster `show-build`: burlington-1, montpelier-1, nantucket-1, ravena-1, ravena-2, tucson-1.
+    On each SERVER, `HERE/out/SERVER/config` becomes /etc/show-build, `HERE/out/SERVER/state` /var/lib/show-build.
+    Start `ravena-1` first: it starts the store. The others join by themselves.
+    Keep `HERE/out/authority` to yourself; `HERE/out/operator` is for your laptop.
+    ");
+
+    let out = place.path().join("out");
+    let identity = Identity::load(&out.join("ravena-1/state")).unwrap();
+    assert!(identity.bootstrap);
+    let secrets = Secrets::load(&out.join("tucson-1/state")).unwrap();
+    let database = std::fs::read_to_string(out.join("config/database.json")).unwrap();
+    assert!(database.contains(secrets.owner.expose()), "the application and the servers agree");
+    assert!(!database.contains("change-me"));
+    assert!(out.join("authority/ca.key.enc").exists());
+
+    assert_snapshot!(init(place.path(), &["--example"]), @r"
+    exit: 1
+    stderr:
+    error: `HERE/out` is not empty
+    hint: Give --out a directory that does not exist yet.
+    ");
+}
+
+#[test]
+fn init_makes_bundles_from_a_few_words() {
+    let place = tempfile::TempDir::new().unwrap();
+    let sites =
+        ["ravena=10.0.1.1@203.0.113.11", "burlington=10.0.2.1@203.0.113.21", "tucson=10.0.5.1@203.0.113.51"];
+    let arguments: Vec<&str> = sites.iter().flat_map(|site| ["--site", site]).collect();
+    assert_snapshot!(init(place.path(), &arguments), @r"
+    exit: 0
+    stdout:
+    `HERE/out` holds the cluster `show-build`: burlington-1, ravena-1, tucson-1.
+    On each SERVER, `HERE/out/SERVER/config` becomes /etc/show-build, `HERE/out/SERVER/state` /var/lib/show-build.
+    Start `ravena-1` first: it starts the store. The others join by themselves.
+    Keep `HERE/out/authority` to yourself; `HERE/out/operator` is for your laptop.
+    ");
+    assert!(place.path().join("out/burlington-1/state/tls/server.pem").exists());
+}
+
+#[test]
+fn init_makes_nothing_from_documents_with_errors() {
+    let place = tempfile::TempDir::new().unwrap();
+    assert_snapshot!(init(place.path(), &["--site", "ravena=10.0.1.1@203.0.113.11,10.0.1.1@203.0.113.12"]), @r#"
+    exit: 1
+    stderr:
+    warning: the cluster cannot lose one voter
+    at: sites.json line 1 [voters.cannot_lose_one]
+    detail: The 2 voters are `ravena-1`, `ravena-2`; a majority of them is all of them. No server takes over by itself.
+    hint: Enable servers at three sites; one of them may be a witness (`"postgres": false`).
+
+    error: address 10.0.1.1 is used twice
+    at: sites.json line 17, /ravena/servers/1/wireguardIp [address.twice]
+    detail: It is the mesh address of `ravena-1` (sites.json line 12) and the mesh address of `ravena-2`.
+
+    error: there is 1 error in what you gave: nothing was changed
+    "#);
+    assert!(!place.path().join("out").exists());
+    assert_snapshot!(init(place.path(), &[]), @r"
+    exit: 2
+    stderr:
+    error: say where the documents come from
+    hint: --example, --config DIR, or --site NAME=ADDRESS once for each site
+    ");
+}
+
+#[test]
+fn a_configuration_directory_is_checked_as_a_whole() {
+    let place = tempfile::TempDir::new().unwrap();
+    let validate = |output: &str| {
+        shown(program().args(["config", "validate", "-o", output]).arg(place.path()), place.path())
+    };
+    init(place.path(), &["--example"]);
+    for file in ["sites.json", "database.json", "network.json", "policy.json"] {
+        std::fs::copy(place.path().join("out/config").join(file), place.path().join(file)).unwrap();
+    }
+    assert_snapshot!(validate("table"), @r"
+    exit: 0
+    stdout:
+    `HERE` describes 6 servers and can be used.
+    ");
+    std::fs::write(place.path().join("sites.json"), "{\"ravena\": {\"role\": \"boss\"}}").unwrap();
+    assert_snapshot!(validate("table"), @r#"
+    exit: 1
+    stderr:
+    error: no site is enabled
+    at: sites.json line 1 [site.none_enabled]
+    hint: Set `"enabled": true` for the sites that take part.
+
+    error: `boss` is not a value of `role`
+    at: sites.json line 1, /ravena/role [value.unknown]
+    detail: One of `primary`, `replica`.
+
+    error: there are 2 errors in `HERE`: nothing was changed
+    "#);
+    assert!(validate("json").starts_with("exit: 1\nstdout:\n{\n  \"schema_version\": 1,\n  \"problems\": ["));
+}
+
+#[test]
+fn demo_and_lab_have_words_of_their_own() {
+    let nowhere = Path::new("/nonexistent");
+    assert!(shown(program().args(["demo", "--help"]), nowhere).contains("--scenario"));
+    assert!(shown(program().args(["lab", "--help"]), nowhere).contains("shell"));
 }

@@ -1,6 +1,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use sb_topology::ServerName;
+
 /// Bundles could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
@@ -9,6 +11,12 @@ pub enum BundleError {
     InUse {
         /// The place.
         path: PathBuf,
+    },
+    /// A server has the name of a directory that stands beside those of the servers.
+    #[error("a server cannot be called `{server}`")]
+    Reserved {
+        /// Its name.
+        server: ServerName,
     },
     /// The directory of documents holds none.
     #[error("`{path}` holds no configuration documents")]

@@ -7,6 +7,7 @@
 //! OUT/<server>/state/identity.json              who the server is               -> /var/lib/show-build
 //! OUT/<server>/state/tls/{ca.pem,server.pem,server.key}
 //! OUT/<server>/state/{secrets,tokens}.json
+//! OUT/config/*.json                             the documents once more, to keep and edit
 //! OUT/operator/{ca.pem,token}                   for the laptop
 //! OUT/authority/{ca.pem,ca.key.enc}             stays with whoever ran it
 //! ```
@@ -60,6 +61,7 @@ pub fn make_cluster(
     out: &Path,
     key: AuthorityKey<'_>,
 ) -> Result<Made, BundleError> {
+    check_names(cluster)?;
     files::check_unused(out)?;
     let documents = files::read_documents(documents)?;
     let cluster_id = random_cluster_id();
@@ -69,6 +71,9 @@ pub fn make_cluster(
     let tokens = Tokens { tokens: vec![token.entry("operator", Scope::Admin)] };
 
     let mut files = Files::default();
+    for (name, text) in &documents {
+        files.add(Path::new("config").join(name), text.clone());
+    }
     for server in &cluster.servers {
         let home = Path::new(server.name.as_str());
         for (name, text) in &documents {
@@ -107,6 +112,17 @@ pub fn make_cluster(
 /// As [`make_cluster`].
 pub fn make_bundles(cluster: &Cluster, documents: &Path, out: &Path) -> Result<Made, BundleError> {
     make_cluster(cluster, documents, out, AuthorityKey::Drop)
+}
+
+/// Directories that stand beside those of the servers.
+const RESERVED: [&str; 3] = ["config", "operator", "authority"];
+
+fn check_names(cluster: &Cluster) -> Result<(), BundleError> {
+    let taken = cluster.servers.iter().find(|server| RESERVED.contains(&server.name.as_str()));
+    match taken {
+        Some(server) => Err(BundleError::Reserved { server: server.name.clone() }),
+        None => Ok(()),
+    }
 }
 
 /// A random UUID (RFC 9562, version 4).

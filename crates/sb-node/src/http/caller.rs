@@ -96,3 +96,36 @@ const fn word(scope: Scope) -> &'static str {
         Scope::Admin => "admin",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(refused: Refused<()>) -> Option<String> {
+        refused.err().map(|problem| problem.code)
+    }
+
+    #[test]
+    fn a_scope_includes_the_lesser_ones_only() {
+        let script = Caller::person("script", Scope::Operate);
+        assert_eq!(code(script.require(Scope::Read)), None);
+        assert_eq!(code(script.require(Scope::Operate)), None);
+        assert_eq!(code(script.require(Scope::Admin)).as_deref(), Some("access.scope"));
+    }
+
+    #[test]
+    fn another_user_of_the_system_may_do_nothing() {
+        let stranger = Caller::stranger(1000);
+        assert_eq!(code(stranger.require(Scope::Read)).as_deref(), Some("access.user"));
+        assert_eq!(code(stranger.require_peer().map(|_| ())).as_deref(), Some("access.not_a_peer"));
+    }
+
+    #[test]
+    fn a_server_and_a_person_do_not_stand_in_for_each_other() {
+        let server = Caller::peer("ravena-1".parse().unwrap());
+        assert_eq!(server.require_peer().map(ServerName::as_str), Ok("ravena-1"));
+        assert_eq!(code(server.require(Scope::Read)).as_deref(), Some("access.peer"));
+        let root = Caller::person("root", Scope::Admin);
+        assert_eq!(code(root.require_peer().map(|_| ())).as_deref(), Some("access.not_a_peer"));
+    }
+}
