@@ -1,5 +1,7 @@
 //! The diagram in the documents is that of the table. `SB_WRITE_DOCS=1` writes it anew.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::path::Path;
 
 #[test]

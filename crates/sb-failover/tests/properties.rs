@@ -1,5 +1,7 @@
 //! Laws of the record and of elections, over arbitrary reports.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use proptest::prelude::*;
 use sb_failover::record::{Durability, Member, SyncRecord};
 use sb_failover::{ClusterRecord, Election, Incarnation, RenewalNumber, Request, Seq, Session, Term, elect};

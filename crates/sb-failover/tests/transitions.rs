@@ -1,5 +1,7 @@
 //! The rows of the table that need a coincidence: each is brought about by hand.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -3,6 +3,8 @@
 //! Every schedule follows from its seed alone. `SB_SIM_SEED=n` replays one (with a trace), `SB_SIM_SCHEDULES=n`
 //! sets how many fresh ones a run tries.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod coverage;
 mod faults;
 mod invariants;
