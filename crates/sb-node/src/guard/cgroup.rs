@@ -5,7 +5,7 @@
 use std::fs;
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
@@ -40,7 +40,7 @@ impl Cgroup {
             .map(|mount| Path::new(mount).join(own))
             .find(|path| path.join("cgroup.procs").exists() && is_version_2(path));
         let parent = parent.ok_or_else(|| io::Error::other("cgroup v2 is not mounted"))?;
-        let path = parent.join(format!("show-build-{:016x}", fingerprint(run_dir)));
+        let path = parent.join(name(&fs::metadata(run_dir)?));
         match fs::create_dir(&path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
@@ -116,11 +116,10 @@ fn is_version_2(group: &Path) -> bool {
     group.join("cgroup.controllers").exists()
 }
 
-/// FNV-1a of the path: the same at every start, and different for each guard of a host.
-fn fingerprint(run_dir: &Path) -> u64 {
-    run_dir.as_os_str().as_bytes().iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+/// The same at every start, and different for each guard of a host. By the directory itself and not by its path,
+/// since two mount namespaces below one cgroup may use the same path.
+fn name(run_dir: &fs::Metadata) -> String {
+    format!("show-build-{:x}-{:x}", run_dir.dev(), run_dir.ino())
 }
 
 #[cfg(test)]
@@ -135,7 +134,10 @@ mod tests {
     }
 
     #[test]
-    fn two_run_directories_have_two_groups() {
-        assert_ne!(fingerprint(Path::new("/run/a")), fingerprint(Path::new("/run/b")));
+    fn a_run_directory_keeps_its_group_and_two_have_two() {
+        let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let name_of = |dir: &tempfile::TempDir| name(&fs::metadata(dir.path()).unwrap());
+        assert_eq!(name_of(&first), name_of(&first));
+        assert_ne!(name_of(&first), name_of(&second));
     }
 }

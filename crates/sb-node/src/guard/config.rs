@@ -12,8 +12,8 @@ pub const CLIENTS_MAX: usize = 8;
 /// What the guard is told on its command line.
 #[derive(Debug, Clone)]
 pub struct GuardConfig {
-    /// Directory of the socket and the lock; it must exist and belong to the guard's user. Named the same at every
-    /// start: what a former guard left is found by it.
+    /// Directory of the socket and the lock; it must exist and belong to the guard's user. Best kept
+    /// between two starts: what a former guard left is found by it.
     pub run_dir: PathBuf,
     /// A user besides root and the guard's own whose processes may command it.
     pub agent_uid: Option<u32>,
