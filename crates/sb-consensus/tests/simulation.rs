@@ -402,7 +402,8 @@ fn wiping(seed: u64) {
 
 #[test]
 fn a_server_that_lost_its_directory_forgets_nothing_for_the_group() {
-    for seed in 0..8 {
+    // Seed 18: the only voter left of an older membership must still know that a newer one was committed.
+    for seed in (0..8).chain([18]) {
         assert!(std::panic::catch_unwind(|| wiping(seed)).is_ok(), "failed with seed {seed}");
     }
 }

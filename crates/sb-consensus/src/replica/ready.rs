@@ -62,6 +62,7 @@ impl<S: StateMachine, D: Disk> Replica<S, D> {
             self.pending.confirmed(&read.request_ctx, read.index);
         }
         send(ready.take_persisted_messages(), outbox);
+        let membership = self.state.membership().clone();
         let mut changed = self.apply(&ready.take_committed_entries())? || installed.is_some();
         let mut light = self.node.advance(ready);
         if let Some(commit) = light.commit_index() {
@@ -70,7 +71,19 @@ impl<S: StateMachine, D: Disk> Replica<S, D> {
         send(light.take_messages(), outbox);
         changed |= self.apply(&light.take_committed_entries())?;
         self.node.advance_apply();
+        if *self.state.membership() != membership {
+            self.remember_membership()?;
+        }
         self.publish(changed)
+    }
+
+    /// A member that acted on a membership must know after a crash that it was committed: with the older one it might
+    /// wait for ever for the vote of somebody who has left since. Without room this is as good as it gets.
+    fn remember_membership(&mut self) -> Result<(), Halt> {
+        match self.disk.append(&Record { base: None, ballot: self.ballot, entries: Vec::new() }) {
+            Ok(()) | Err(DiskError::Full) => Ok(()),
+            Err(error) => Err(Halt::Disk(error)),
+        }
     }
 
     /// Makes entries, vote and snapshot durable. A commit index alone is not worth an fsync: it is found again.
