@@ -104,7 +104,7 @@ impl Instance {
         let mut at_rest = 0;
         loop {
             let status = session.status().await?;
-            at_rest = if status.receiver.is_none() && status.waits_for_wal { at_rest + 1 } else { 0 };
+            at_rest = if status.receives_nothing { at_rest + 1 } else { 0 };
             match status.position {
                 _ if status.role == Role::Primary => return Err(FreezeError::Primary),
                 Some(position) if at_rest >= LOOKS_AT_REST => return Ok(position),

@@ -81,6 +81,8 @@ pub struct Status {
     pub received: Option<Lsn>,
     /// Standby: the startup process has replayed what is on disk and waits for more.
     pub waits_for_wal: bool,
+    /// Standby: the same, and no receiver is asked for either: nobody is followed, or the upstream cannot be reached.
+    pub receives_nothing: bool,
     /// Standby: a session or a lock holds up replay.
     pub replay_blocked: bool,
     /// Standby: replay is paused by `pg_wal_replay_pause` or by a setting too low.
@@ -168,6 +170,7 @@ impl From<Raw> for Status {
     fn from(raw: Raw) -> Self {
         let position = raw.position();
         let waits_for_wal = raw.waits_for_wal();
+        let receives_nothing = raw.receives_nothing();
         Self {
             role: if raw.recovering { Role::Standby } else { Role::Primary },
             system_identifier: raw.system_identifier,
@@ -175,6 +178,7 @@ impl From<Raw> for Status {
             replayed: raw.replayed,
             received: raw.received,
             waits_for_wal,
+            receives_nothing,
             replay_blocked: raw.replay_blocked,
             replay_paused: raw.replay_paused,
             receiver: raw.receiver,
@@ -196,6 +200,11 @@ impl Raw {
             (_, None) => return None,
         };
         at_end.then_some(Position { lineage, flushed })
+    }
+
+    /// While a receiver runs, or is about to be made, the startup process waits for its stream instead.
+    fn receives_nothing(&self) -> bool {
+        self.receiver.is_none() && self.startup_waits_for.as_deref() == Some("RecoveryRetrieveRetryInterval")
     }
 
     /// The wait events in which the startup process has nothing left to replay (manual, tables 28.5 and 28.9).

@@ -14,7 +14,10 @@ WITH place AS MATERIALIZED (
                AS replay_blocked
     FROM place LEFT JOIN pg_stat_activity AS startup ON startup.backend_type = 'startup'
 ), receiver AS MATERIALIZED (
-    SELECT * FROM pg_stat_wal_receiver
+    -- The view hides a receiver that has not connected yet; the list of processes does not.
+    SELECT a.pid, r.status, r.received_tli, r.sender_host, r.slot_name
+    FROM pg_stat_activity a LEFT JOIN pg_stat_wal_receiver r ON r.pid = a.pid
+    WHERE a.backend_type = 'walreceiver' LIMIT 1
 ), segment AS MATERIALIZED (
     -- The name, without its timeline, of the segment that holds the last flushed byte.
     SELECT lpad(upper(to_hex(n / per_id)), 8, '0') || lpad(upper(to_hex(n % per_id)), 8, '0') AS name

@@ -83,6 +83,22 @@ async fn a_frozen_standby_does_not_move_though_a_reader_held_up_its_replay() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_freeze_holds_also_when_the_receiver_is_just_being_made() {
+    let cluster = Cluster::new();
+    let b = cluster.server("b");
+    let a = cluster.primary("a", &[&b]).await;
+    cluster.join(&b, &a).await;
+    for n in 0..10 {
+        b.instance.follow(&a.upstream_for(&b)).await.unwrap();
+        let frozen = b.instance.freeze(SOON).await.unwrap();
+        a.sql(&format!("INSERT INTO marks VALUES ({n})"));
+        let status = b.status().await;
+        assert_eq!((status.receiver, status.position), (None, Some(frozen)), "round {n}");
+        eventually("nobody acknowledges", || async { a.status().await.senders.is_empty() }).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_candidate_fetches_what_another_standby_has_more() {
     let cluster = Cluster::new();
     let (b, c) = (cluster.server("b"), cluster.server("c"));
