@@ -136,7 +136,9 @@ fn open_to_postgres(directories: &Directories) -> Result<(), ProgramsError> {
     let home = directories.state.parent().unwrap_or(&directories.state);
     let group = User::from_name(POSTGRES).ok().flatten().map(|user| user.gid.as_raw());
     let opened = || -> io::Result<()> {
-        for passage in [home, &directories.state] {
+        // Everything above a home is the lab's own, up to where its disk is mounted.
+        let above = home.ancestors().skip(1).take_while(|path| path.parent().is_some());
+        for passage in [home, &directories.state].into_iter().chain(above) {
             fs::set_permissions(passage, fs::Permissions::from_mode(PASSAGE_MODE))?;
         }
         chown(&directories.run, None, group)?;
