@@ -15,6 +15,9 @@ use crate::wan::MTU_BYTES;
 /// The device through which a server sees the wide-area network.
 pub const DEVICE: &str = "wan0";
 
+/// `IFF_UP` of `<net/if.h>`, as wide as `ifreq` has it.
+const IFF_UP: libc::c_short = 1;
+
 /// The whole mesh is behind the device: 10.0.0.0/16.
 const MESH_PREFIX_BITS: u8 = 16;
 
@@ -116,7 +119,7 @@ fn raise_loopback() -> io::Result<()> {
     for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
         *to = from.cast_signed() as libc::c_char;
     }
-    request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
+    request.ifr_ifru.ifru_flags = IFF_UP;
     // SAFETY: SIOCSIFFLAGS reads one `ifreq`, which outlives the call.
     match unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) } {
         0 => Ok(()),

@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(part_of(b"/x/sb-agent\0run\0--run-dir\0/r\0"), Some(Part::Agent));
         assert_eq!(part_of(b"/usr/lib/postgresql/15/bin/postgres\0-D\0/d\0"), Some(Part::Postgres));
         assert_eq!(part_of(b"postgres: ravena-1: walwriter \0"), None);
-        assert_eq!(part_of(b"sleep\060\0"), None);
+        assert_eq!(part_of(b"sleep\x0060\0"), None);
         assert_eq!(part_of(b""), None);
     }
 }

@@ -19,7 +19,7 @@ fn packet(to: usize, number: u32, bytes: usize) -> Vec<u8> {
 }
 
 fn number(delivery: &Delivery) -> u32 {
-    u32::from_be_bytes(delivery.packet[20..24].try_into().unwrap())
+    u32::from_be_bytes(delivery.packet[20..24].try_into().expect("four bytes"))
 }
 
 fn drain(router: &mut Router, now: Instant) -> Vec<Delivery> {

@@ -55,6 +55,8 @@ pub(super) struct Watch<'a> {
     fault: Option<Instant>,
     picture: Picture,
     journal: [u64; SERVERS_COUNT],
+    /// The last message of each journal: what is tried again and again is told once.
+    told: [String; SERVERS_COUNT],
     lines: VecDeque<String>,
     recorder: Option<Recorder>,
 }
@@ -69,6 +71,7 @@ impl<'a> Watch<'a> {
             fault: None,
             picture: Picture::default(),
             journal: [0; SERVERS_COUNT],
+            told: Default::default(),
             lines: VecDeque::new(),
             recorder: None,
         }
@@ -169,7 +172,12 @@ impl<'a> Watch<'a> {
             if let Some(last) = own.iter().map(|event| event.id).max() {
                 self.journal[place.index()] = last;
             }
-            new.extend(own);
+            for event in own {
+                if self.told[place.index()] != event.message {
+                    self.told[place.index()].clone_from(&event.message);
+                    new.push(event);
+                }
+            }
         }
         new
     }

@@ -130,6 +130,5 @@ async fn write_until_stopped(
         }
     }
     // Watchers may still hold a standing each, never the book.
-    let written = ledger.borrow().clone();
-    written
+    ledger.take()
 }

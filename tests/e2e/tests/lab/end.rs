@@ -191,7 +191,7 @@ pub fn without_root() {
     let output = Command::new("unshare")
         .args(["--mount", "--propagation=private", "sh", "-c", script, "sh"])
         .arg(std::env::current_exe().expect("this program"))
-        .args(["round_trips", "one_way", "clients_survive", "lost_host"])
+        .args(["round_trips", "one_direction", "clients_survive", "lost_host"])
         .output()
         .expect("unshare runs");
     let (told, complaints) =

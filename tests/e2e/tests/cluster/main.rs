@@ -1,0 +1,28 @@
+//! The cluster: real agents, real PostgreSQL, real faults. One lab a group of cases that can share it.
+
+mod returns;
+mod scenarios;
+mod scene;
+mod sessions;
+
+use std::process::ExitCode;
+
+use sb_e2e::{Case, Program};
+
+fn main() -> ExitCode {
+    sb_e2e::run(&Program {
+        outside: &[],
+        inside: &[
+            Case { name: "switchover_async_loses_nothing", body: scenarios::switchover },
+            Case { name: "postgres_crash_async_loses_nothing", body: scenarios::postgres_crash },
+            Case { name: "host_loss_sync_loses_nothing", body: scenarios::host_loss },
+            Case { name: "site_loss_sync_loses_nothing", body: scenarios::site_loss },
+            Case { name: "partition_sync_loses_nothing", body: scenarios::partition },
+            Case { name: "an_old_primary_that_boots_cut_off_stays_read_only", body: returns::boots_cut_off },
+            Case { name: "two_failures_in_a_row_are_survived", body: returns::two_in_a_row },
+            Case { name: "a_wiped_server_rejoins_under_a_new_incarnation", body: returns::wiped },
+            Case { name: "an_open_session_gets_no_answer_after_the_deadline", body: sessions::agent_alive },
+            Case { name: "nor_when_the_agent_is_stopped", body: sessions::agent_stopped },
+        ],
+    })
+}

@@ -1,0 +1,44 @@
+//! The demo's five scenarios: nothing lost, and back in time.
+#![allow(clippy::print_stdout, reason = "the measured numbers are shown with the test")]
+
+use sb_lab::options::{Durability, Scenario};
+use sb_lab::stage::Inside;
+
+use crate::scene::Scene;
+
+/// Beyond every bar, for machines that do much else meanwhile; the bars themselves are measured by `./run bench`.
+const WRITE_GAP_SECONDS_MAX: f64 = 15.0;
+
+fn nothing_lost(inside: &Inside, scenario: Scenario, durability: Durability) {
+    let scene = Scene::set(inside, scenario.as_str(), durability);
+    let outcome = scene.play(scenario);
+    let report = &outcome.report;
+    report.lines().iter().for_each(|line| println!("  {line}"));
+    assert!(outcome.findings.clean(), "{:?}\n{}", outcome.findings, scene.kept_logs());
+    assert!(outcome.kept);
+    assert!(report.write_gap_seconds < WRITE_GAP_SECONDS_MAX, "{report:?}");
+    if scenario != Scenario::PostgresCrash {
+        assert_ne!(report.new_primary, "ravena-1", "the primary has not moved");
+        assert!(report.term >= 2, "{report:?}");
+    }
+}
+
+pub fn switchover(inside: &Inside) {
+    nothing_lost(inside, Scenario::Switchover, Durability::Async);
+}
+
+pub fn postgres_crash(inside: &Inside) {
+    nothing_lost(inside, Scenario::PostgresCrash, Durability::Async);
+}
+
+pub fn host_loss(inside: &Inside) {
+    nothing_lost(inside, Scenario::HostLoss, Durability::Sync);
+}
+
+pub fn site_loss(inside: &Inside) {
+    nothing_lost(inside, Scenario::SiteLoss, Durability::Sync);
+}
+
+pub fn partition(inside: &Inside) {
+    nothing_lost(inside, Scenario::Partition, Durability::Sync);
+}

@@ -1,0 +1,176 @@
+//! A lab on which a case can act and wait. Every wait has a limit, and tells what it saw.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use sb_lab::demo::{Frame, Limits, Outcome, Screen, play, table};
+use sb_lab::fault::{Fault, Part, Target};
+use sb_lab::lab::Lab;
+use sb_lab::options::{Durability, LabOptions, Scenario};
+use sb_lab::picture::Picture;
+use sb_lab::place::Place;
+use sb_lab::recorder::{Access, Findings, Ledger, Recorder, RecorderPlan, check};
+use sb_lab::stage::Inside;
+
+pub const UP: Duration = Duration::from_secs(180);
+pub const FAILOVER: Duration = Duration::from_secs(60);
+pub const REJOIN: Duration = Duration::from_secs(120);
+
+const REPLAY: Duration = Duration::from_secs(20);
+
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// A lab of its own for one case. Its servers lose power when it is dropped.
+pub struct Scene {
+    name: &'static str,
+    runtime: tokio::runtime::Runtime,
+    options: LabOptions,
+    lab: Lab,
+}
+
+impl Scene {
+    /// A lab whose servers are switched off.
+    pub fn set(inside: &Inside, name: &'static str, durability: Durability) -> Self {
+        static ROOT: OnceLock<PathBuf> = OnceLock::new();
+        let root = ROOT.get_or_init(|| inside.mount().expect("mounts")).join(name);
+        std::fs::create_dir_all(&root).expect("a directory");
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let options = LabOptions { durability, ..LabOptions::default() };
+        let guard = runtime.enter();
+        let lab = Lab::build(&root, &options)
+            .unwrap_or_else(|error| panic!("{error}\nhint: {}", error.hint().unwrap_or_default()));
+        drop(guard);
+        Self { name, runtime, options, lab }
+    }
+
+    /// A lab whose servers are all up.
+    pub fn up(inside: &Inside, name: &'static str, durability: Durability) -> Self {
+        let scene = Self::set(inside, name, durability);
+        scene.lab.switch_on();
+        scene.until("all sites were up", UP, Picture::whole);
+        scene
+    }
+
+    /// Plays one of the demo's scenarios.
+    pub fn play(&self, scenario: Scenario) -> Outcome {
+        let mut screen = Lines::default();
+        let playing = play(&self.lab, scenario, &self.options, &mut screen, Limits::default());
+        self.runtime.block_on(playing).unwrap_or_else(|error| {
+            let seen = screen.0.join("\n");
+            panic!("{error}\n{seen}\n{}", self.kept_logs())
+        })
+    }
+
+    pub fn lab(&self) -> &Lab {
+        &self.lab
+    }
+
+    pub fn act(&self, fault: &Fault) {
+        self.lab.apply(fault).unwrap_or_else(|error| panic!("{fault}: {error}"));
+    }
+
+    pub fn kill_host(&self, place: Place) {
+        self.act(&Fault::Kill(place.into(), Part::Host));
+    }
+
+    pub fn return_host(&self, place: Place) {
+        self.act(&Fault::Return(Target::from(place)));
+    }
+
+    pub fn picture(&self) -> Picture {
+        self.runtime.block_on(Picture::take(&self.lab))
+    }
+
+    pub fn primary(&self) -> Place {
+        self.picture().primary().map(|server| server.place).expect("a primary")
+    }
+
+    /// Waits until the picture is as wanted.
+    pub fn until(&self, what: &str, limit: Duration, done: impl Fn(&Picture) -> bool) {
+        let began = Instant::now();
+        loop {
+            let picture = self.picture();
+            if done(&picture) {
+                return;
+            }
+            if began.elapsed() > limit {
+                panic!(
+                    "waited {limit:?} until {what}, in vain\n{}\n{}",
+                    table(&picture).join("\n"),
+                    self.kept_logs()
+                );
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    /// Clients on this plan, which have written a few rows already.
+    pub fn write(&self, primary: Place, plan: RecorderPlan) -> Recorder {
+        let create = move |access: Access| async move { access.create_table(primary).await };
+        let created = self.runtime.block_on(self.lab.client(Place::OFFICE, create)).expect("a client");
+        created.expect("the table");
+        let recorder = self.lab.record(plan).expect("clients");
+        self.written(&recorder, 50);
+        recorder
+    }
+
+    /// Waits until so many more writes are acknowledged.
+    pub fn written(&self, recorder: &Recorder, more: usize) {
+        let wanted = recorder.acknowledged() + more;
+        self.until("clients could write", FAILOVER, |_| recorder.acknowledged() >= wanted);
+    }
+
+    /// Ends the clients and fails unless a server gets to have every row that they were promised.
+    pub fn nothing_is_lost_after(&self, recorder: Recorder, on: Place) {
+        let ledger = recorder.finish();
+        assert!(ledger.acknowledged() > 0, "nothing was acknowledged, so nothing was shown");
+        let began = Instant::now();
+        loop {
+            let findings = self.compare(&ledger, on);
+            // A standby may still be replaying; a row too many does not go away.
+            if findings.clean() {
+                return;
+            }
+            assert!(
+                findings.invented_nothing() && began.elapsed() < REPLAY,
+                "`{on}`: {findings:?}\n{}",
+                self.kept_logs()
+            );
+            std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    fn compare(&self, ledger: &Ledger, on: Place) -> Findings {
+        let read = move |access: Access| async move { access.read_rows(on).await };
+        let rows = self.runtime.block_on(self.lab.client(Place::OFFICE, read)).expect("a client");
+        check(ledger, rows.expect("rows"))
+    }
+
+    pub fn kept_logs(&self) -> String {
+        match self.lab.keep_logs(self.name) {
+            Ok(kept) => format!("logs: {}", kept.display()),
+            Err(error) => format!("the logs could not be kept: {error}"),
+        }
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        for host in self.lab.hosts() {
+            let _ = host.lose_power();
+        }
+    }
+}
+
+/// Keeps the lines of the story for a failure.
+#[derive(Default)]
+struct Lines(Vec<String>);
+
+impl Screen for Lines {
+    fn say(&mut self, line: &str) {
+        self.0.push(line.to_owned());
+    }
+
+    fn show(&mut self, _frame: &Frame<'_>) {}
+}
