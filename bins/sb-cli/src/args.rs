@@ -120,11 +120,16 @@ pub struct InitArgs {
     #[command(flatten)]
     pub source: SourceArgs,
     /// The cluster's name, which is typed to confirm dangerous commands
-    #[arg(long, value_name = "NAME", default_value = "show-build")]
-    pub name: sb_topology::SiteName,
+    #[arg(long, value_name = "NAME", default_value = "show-build", value_parser = cluster_name)]
+    pub name: String,
     /// File with the passphrase for the authority's key; without it, on a terminal, you are asked
     #[arg(long, value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,
+}
+
+/// A cluster's name is typed in full by people in a hurry: the same letters as in the names of sites, nothing more.
+fn cluster_name(text: &str) -> Result<String, sb_topology::NameError> {
+    sb_topology::SiteName::new(text).map(|name| name.to_string())
 }
 
 /// Where the documents come from.

@@ -1,7 +1,7 @@
 //! The parts of `sb-cli`: arguments, the way to an agent, one module a verb, and one place where errors are
 //! printed.
 //!
-//! Data goes to stdout, talk to stderr. The exit status is an [`exit::Exit`].
+//! Data goes to stdout, talk to stderr. The exit status is an `Exit`, a contract with scripts.
 
 mod answers;
 mod args;

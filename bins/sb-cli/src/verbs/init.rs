@@ -19,7 +19,7 @@ pub fn run(args: &InitArgs, terminal: &mut Terminal) -> Ended {
     let documents = Documents::find(args, terminal)?;
     let topology = documents.check(terminal)?;
     let passphrase = passphrase::read(args.passphrase_file.as_deref(), terminal)?;
-    let cluster = Cluster::of(args.name.as_str(), &topology);
+    let cluster = Cluster::of(&args.name, &topology);
     make_cluster(&cluster, documents.directory(), &args.out, AuthorityKey::Encrypt(&passphrase))
         .map_err(|error| not_made(&error))?;
     terminal.data(consequence(&cluster, &args.out))?;

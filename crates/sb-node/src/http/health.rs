@@ -50,13 +50,18 @@ pub enum Serves {
     Nothing,
 }
 
-/// Health checks, in the paths that HAProxy configurations written for Patroni use. Any method; the status decides.
-/// Nobody has to say who they are.
+/// Health checks for a port of their own, in the paths that HAProxy configurations written for Patroni use. Any
+/// method; the status decides. Nobody has to say who they are.
 pub fn health_router(view: Arc<dyn AgentView>) -> Router {
+    let root = Router::new().route("/", any(primary)).with_state(view.clone());
+    root.merge(health_checks(view))
+}
+
+/// The same without `/`, which on the API's port is a page for people.
+pub(super) fn health_checks(view: Arc<dyn AgentView>) -> Router {
     Router::new()
         .route("/liveness", any(liveness))
         .route("/health", any(health))
-        .route("/", any(primary))
         .route("/primary", any(primary))
         .route("/master", any(primary))
         .route("/read-write", any(primary))

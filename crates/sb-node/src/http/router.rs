@@ -15,8 +15,9 @@ use sb_api::{
 use sb_client::state::Scope;
 use serde::de::DeserializeOwned;
 
+use crate::http::health::health_checks;
 use crate::http::problem::ProblemAnswer;
-use crate::http::{AgentView, Caller, health_router};
+use crate::http::{AgentView, Caller};
 
 /// Largest body of a request, in bytes.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -46,7 +47,7 @@ pub fn router(view: Arc<dyn AgentView>) -> Router {
         .route("/peer/v1/status", get(peer_status))
         .method_not_allowed_fallback(wrong_method)
         .with_state(view.clone());
-    calls.merge(health_router(view)).fallback(not_found).layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+    calls.merge(health_checks(view)).fallback(not_found).layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
 }
 
 async fn status(caller: Caller, State(view): View) -> Answer<Status> {
