@@ -1,37 +1,39 @@
 //! The agent of one server, put together.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sb_client::API_PORT;
-use sb_client::state::{Identity, Secrets, StateFileError, Tokens};
-use sb_client::trust::{Credentials, TrustError};
-use sb_consensus::{OpenError, RaftConfig, RaftStore, Store};
-use sb_failover::record::{Durability, Member};
-use sb_failover::{Config, Founding, Incarnation, Machine, Session, State, Timings};
-use sb_pgrepl::{Instance, InstanceConfig, Programs, ProgramsError, RunAs, RunAsError, TlsFiles};
-use sb_topology::{PostgresPlacement, Problems, Server, ServerName, Topology};
+use sb_client::state::{Identity, Secrets, Tokens};
+use sb_client::trust::Credentials;
+use sb_consensus::{RaftConfig, RaftStore, Store};
+use sb_failover::{Machine, State};
+use sb_pgrepl::{Instance, InstanceConfig, Programs, RunAs, TlsFiles};
+use sb_topology::{PostgresPlacement, Server, Topology};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::dialer::PeerDialer;
-use crate::packet_fence::PacketFence;
 use crate::guard_link::GuardLink;
-use crate::http::{ApiListener, ListenError, PeerListener, RaftConnection, UnixListener, router};
-use crate::journal::{Entry, Journal, JournalError};
+use crate::http::{ApiListener, PeerListener, RaftConnection, UnixListener, router};
+use crate::journal::{Entry, Journal};
+use crate::machine_config::machine_config;
 use crate::membership::{Membership, peer_address};
 use crate::operations::Operations;
+use crate::packet_fence::PacketFence;
 use crate::peers::Peers;
-use crate::persisted::{Memory, RememberError};
+use crate::persisted::Memory;
 use crate::postgres::{Driver, DriverConfig, Housekeeping, Watcher};
 use crate::replicated::Replicated;
 use crate::runtime::{EVENTS_WAITING_MAX, Runtime};
-use crate::topology_copy::{self, CopyError};
+use crate::teller::Teller;
 use crate::view::Agent;
-use crate::{Layout, boottime, founding};
+use crate::{AgentError, Layout, boottime, founding, topology_copy};
 
 /// Connections of the store's peers that may wait to be served.
 const RAFT_CONNECTIONS_WAITING_MAX: usize = 32;
@@ -52,97 +54,6 @@ pub struct AgentConfig {
     pub postgres_settings: BTreeMap<String, String>,
 }
 
-/// The agent cannot run.
-#[derive(Debug, thiserror::Error)]
-pub enum AgentError {
-    /// The server's own files are missing or damaged.
-    #[error(transparent)]
-    State(#[from] StateFileError),
-    /// Its certificate, key and authority cannot be used.
-    #[error(transparent)]
-    Trust(#[from] TrustError),
-    /// The documents have problems, and there is no good copy of the topology.
-    #[error("the configuration cannot be used:\n{0}")]
-    Configuration(Problems),
-    /// The copy of the topology cannot be used.
-    #[error(transparent)]
-    Copy(#[from] CopyError),
-    /// The topology has no such server.
-    #[error("`{server}` is not in the topology")]
-    UnknownServer {
-        /// Who this server is, by its identity.
-        server: ServerName,
-    },
-    /// The journal cannot be opened.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// A promise or a phase cannot be read.
-    #[error(transparent)]
-    Remember(#[from] RememberError),
-    /// The store cannot be opened.
-    #[error(transparent)]
-    Store(#[from] OpenError),
-    /// There are no usable PostgreSQL programs.
-    #[error(transparent)]
-    Programs(#[from] ProgramsError),
-    /// There is no user to run PostgreSQL as.
-    #[error(transparent)]
-    RunAs(#[from] RunAsError),
-    /// A port or socket is in use.
-    #[error(transparent)]
-    Listen(#[from] ListenError),
-    /// A directory cannot be made.
-    #[error("could not make the directory `{}`", path.display())]
-    Directory {
-        /// Which.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The failover machine's times contradict each other.
-    #[error(transparent)]
-    Timings(#[from] sb_failover::TimingsError),
-}
-
-impl AgentError {
-    /// Numbers and places, for the line after the message.
-    #[must_use]
-    pub fn detail(&self) -> Option<String> {
-        if let Self::Programs(error) = self { error.detail() } else { None }
-    }
-
-    /// What to do.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Programs(error) => Some(error.hint()),
-            Self::State(_) | Self::Trust(_) => {
-                Some("Put this server's bundle in place: sb-cli init makes one for every server.".to_owned())
-            }
-            Self::Listen(_) => Some("Find who holds it: ss -lntp; is another agent running?".to_owned()),
-            Self::UnknownServer { .. } => {
-                Some("The name in identity.json must be one of the servers in sites.json.".to_owned())
-            }
-            Self::Store(OpenError::Corrupt { .. }) => Some(
-                "Set the directory aside and start again: the server then joins as a new incarnation.".to_owned(),
-            ),
-            Self::Remember(RememberError::Damaged { .. }) => Some(
-                "Guessing could break a promise. Set the state directory aside to rejoin as a new incarnation."
-                    .to_owned(),
-            ),
-            Self::Configuration(_)
-            | Self::Copy(_)
-            | Self::Journal(_)
-            | Self::Remember(RememberError::Io { .. })
-            | Self::Store(_)
-            | Self::RunAs(_)
-            | Self::Directory { .. }
-            | Self::Timings(_) => None,
-        }
-    }
-}
-
 /// Runs the agent until `stop`. PostgreSQL goes on afterwards under the guard, until the lease ends.
 ///
 /// # Errors
@@ -151,13 +62,15 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Age
     let base = Base::load(&config)?;
     let store = base.open_store().await?;
     base.journal.record(Entry::new("agent.started", "the agent has started"));
-    let api = base.listen(&store).await?;
-    let parts = base.assemble(&config, store.clone(), stop.clone()).await?;
-    api.serve(parts, &store, stop.clone());
-    stop.cancelled().await;
+    let listeners = base.listen().await?;
+    let mut parts = Parts::default();
+    let agent = base.assemble(&config, store.clone(), &mut parts, &stop).await?;
+    listeners.serve(agent, &store, &mut parts, &stop);
+    let ended = parts.until_one_ends(&stop).await;
+    stop.cancel();
     let _ = tokio::time::timeout(Duration::from_millis(STORE_STOP_MS_MAX), store.shutdown()).await;
     base.journal.record(Entry::new("agent.stopped", "the agent has stopped; PostgreSQL is with the guard"));
-    Ok(())
+    ended
 }
 
 /// What is known before anything runs.
@@ -198,7 +111,14 @@ impl Base {
         raft.timings.election_min_ms = clamp(timings.election_min_ms);
         raft.timings.election_max_ms = clamp(timings.election_max_ms);
         let dialer = Arc::new(PeerDialer::new(&self.credentials)?);
-        let begins = founding::begins_store(&self.identity, &self.layout, &self.topology, &self.credentials).await;
+        let begins = founding::begins_store(
+            &self.identity,
+            &self.layout,
+            &self.data_dir(),
+            &self.topology,
+            &self.credentials,
+        )
+        .await;
         if begins {
             self.journal.record(Entry::new("store.bootstrap", "this server begins the cluster's store"));
             return Ok(RaftStore::bootstrap(raft, Replicated::default(), dialer)?);
@@ -206,7 +126,7 @@ impl Base {
         Ok(RaftStore::open(raft, Replicated::default(), dialer)?)
     }
 
-    async fn listen(&self, _store: &Store<Replicated>) -> Result<Listeners, AgentError> {
+    async fn listen(&self) -> Result<Listeners, AgentError> {
         let peers = PeerListener::bind(peer_address(&self.me), Arc::new(self.credentials.peer_server_config()?));
         let api_address = SocketAddr::new(self.me.mesh_address, API_PORT);
         let tls = Arc::new(self.credentials.api_server_config()?);
@@ -221,12 +141,14 @@ impl Base {
         &self,
         config: &AgentConfig,
         store: Store<Replicated>,
-        stop: CancellationToken,
+        parts: &mut Parts,
+        stop: &CancellationToken,
     ) -> Result<Arc<Agent>, AgentError> {
         let (sender, events) = mpsc::channel(EVENTS_WAITING_MAX);
         let postgres_port = self.me.postgres.port().unwrap_or(PostgresPlacement::PORT_DEFAULT);
         let fence = PacketFence::open(postgres_port).await;
-        let guard = GuardLink::spawn(self.layout.run_dir().to_owned(), sender.clone(), fence.clone());
+        let teller = Arc::new(Teller::new(sender.clone()));
+        let guard = GuardLink::spawn(self.layout.run_dir().to_owned(), teller.clone(), fence.clone());
         let driver = Driver::new(DriverConfig {
             me: self.me.clone(),
             topology: self.topology.clone(),
@@ -238,13 +160,16 @@ impl Base {
             fence: fence.clone(),
             memory: self.memory.clone(),
             record: store.watch(),
-            events: sender.clone(),
+            teller: teller.clone(),
             journal: self.journal.clone(),
         });
-        let machine = self.machine(&store)?;
+        let session = self.memory.begin_session()?;
+        let config = machine_config(&self.topology, me, &self.identity, &store, session);
+        config.timings.check()?;
+        let machine = Machine::new(config, self.memory.recall()?, boottime::now());
         let (state, state_seen) = watch::channel(State::Starting);
         let (turn, turn_seen) = watch::channel(None);
-        let (watcher, seen) = Watcher::new(driver.clone(), guard.clone(), sender.clone(), state_seen.clone());
+        let (watcher, seen) = Watcher::new(driver.clone(), guard.clone(), teller, state_seen.clone());
         let operations = Operations::open(self.layout.state_dir().join("operations.json"));
         let cluster_id = self.identity.cluster_id.clone();
         let (topology, me, credentials) = (&self.topology, &self.me, &self.credentials);
@@ -261,12 +186,14 @@ impl Base {
             state,
             turn,
         };
-        tokio::spawn(runtime.run(stop.clone()));
-        tokio::spawn(watcher.run(stop.clone()));
-        tokio::spawn(Housekeeping::new(driver, state_seen).run(stop.clone()));
-        tokio::spawn(membership.run(stop.clone()));
-        tokio::spawn(operations.clone().follow(store.watch(), stop.clone()));
-        tokio::spawn(topology_copy::keep(self.layout.clone(), topology.clone(), store.clone(), stop.clone()));
+        parts.begin("the failover machine", runtime.run(stop.clone()));
+        parts.begin("the watch on PostgreSQL", watcher.run(stop.clone()));
+        parts.begin("the primary's standing work", Housekeeping::new(driver, state_seen).run(stop.clone()));
+        parts.begin("the store's membership", membership.run(stop.clone()));
+        parts.begin("the memory of operations", operations.clone().follow(store.watch(), stop.clone()));
+        let copy = topology_copy::keep(self.layout.clone(), topology.clone(), store.clone(), stop.clone());
+        parts.begin("the copy of the topology", copy);
+        parts.begin("the store", until_failed(store.clone()));
         Ok(Arc::new(Agent {
             identity: self.identity.clone(),
             me: me.clone(),
@@ -277,7 +204,7 @@ impl Base {
             seen,
             turn: turn_seen,
             journal: self.journal.clone(),
-            peers: Peers::spawn(topology.clone(), me.name.clone(), credentials.clone(), stop),
+            peers: Peers::spawn(topology.clone(), me.name.clone(), credentials.clone(), stop.clone()),
             operations,
         }))
     }
@@ -313,54 +240,41 @@ impl Base {
             },
         }))
     }
+}
 
-    fn machine(&self, store: &Store<Replicated>) -> Result<Machine, AgentError> {
-        let session = self.memory.begin_session()?;
-        let persisted = self.memory.recall()?;
-        let config = self.machine_config(store, session);
-        config.timings.check()?;
-        Ok(Machine::new(config, persisted, boottime::now()))
+/// What an agent consists of. Each part runs until the agent stops; one that ends before takes the agent with it.
+#[derive(Default)]
+struct Parts {
+    running: JoinSet<&'static str>,
+}
+
+impl Parts {
+    fn begin(&mut self, name: &'static str, part: impl Future<Output = ()> + Send + 'static) {
+        self.running.spawn(async move {
+            part.await;
+            name
+        });
     }
 
-    fn machine_config(&self, store: &Store<Replicated>, session: Session) -> Config {
-        let policy = self.topology.policy();
-        let site = self.topology.site(&self.me.site);
-        let member = Member {
-            incarnation: Incarnation::new(store.member().id.get()),
-            site: self.me.site.clone(),
-            priority: site.map_or(u32::MAX, |site| u32::from(site.priority)),
-            promotable: self.me.has_postgres(),
-            sync_eligible: self.topology.sync_servers().any(|server| server.name == self.me.name),
+    async fn until_one_ends(&mut self, stop: &CancellationToken) -> Result<(), AgentError> {
+        let ended = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            ended = self.running.join_next() => ended,
         };
-        let durability = match self.topology.durability() {
-            sb_topology::Durability::Async => Durability::Async,
-            sb_topology::Durability::Sync => Durability::Sync,
-            sb_topology::Durability::Strict => Durability::Strict,
-        };
-        let number = if durability.is_synchronous() { usize::from(policy.durability.n) } else { 0 };
-        let founds = self.identity.bootstrap && self.topology.initial_primary().name == self.me.name;
-        let founding = if founds {
-            Founding::Founder { durability, number, lag_bytes_max: policy.failover.lag_bound_bytes }
-        } else {
-            Founding::Joiner
-        };
-        Config { me: self.me.name.clone(), member, session, founding, timings: timings(&self.topology) }
+        match ended {
+            _ if stop.is_cancelled() => Ok(()),
+            Some(Ok(name)) => Err(AgentError::PartEnded { part: name.to_owned() }),
+            Some(Err(panic)) => Err(AgentError::PartEnded { part: panic.to_string() }),
+            None => Ok(()),
+        }
     }
 }
 
-/// The failover machine's times by the policy.
-fn timings(topology: &Topology) -> Timings {
-    let failover = &topology.policy().failover;
-    let chosen = failover.timings;
-    Timings {
-        ttl_ms: chosen.lease_ttl_ms,
-        renew_ms: chosen.renew_ms,
-        fence_lead_ms: chosen.fence_lead_ms,
-        margin_ms: chosen.margin_ms,
-        drift_ppm: u64::from(chosen.drift_ppm),
-        restart_budget_ms: failover.restart_budget_ms,
-        ..Timings::default()
-    }
+/// Ends when the store has failed: without it nothing here can be decided.
+async fn until_failed(store: Store<Replicated>) {
+    let mut health = store.health();
+    let _ = health.wait_for(|health| health.failure.is_some()).await;
 }
 
 struct Listeners {
@@ -370,12 +284,18 @@ struct Listeners {
 }
 
 impl Listeners {
-    fn serve(self, agent: Arc<Agent>, store: &Store<Replicated>, stop: CancellationToken) {
+    fn serve(
+        self,
+        agent: Arc<Agent>,
+        store: &Store<Replicated>,
+        parts: &mut Parts,
+        stop: &CancellationToken,
+    ) {
         let (sender, connections) = mpsc::channel(RAFT_CONNECTIONS_WAITING_MAX);
-        tokio::spawn(serve_raft(store.clone(), connections));
-        tokio::spawn(self.unix.serve(router(agent.clone()), stop.clone()));
-        tokio::spawn(self.peers.serve(router(agent.clone()), sender, stop.clone()));
-        tokio::spawn(self.api.serve(router(agent), stop));
+        parts.begin("the store's connections", serve_raft(store.clone(), connections));
+        parts.begin("the Unix socket", self.unix.serve(router(agent.clone()), stop.clone()));
+        parts.begin("the peer port", self.peers.serve(router(agent.clone()), sender, stop.clone()));
+        parts.begin("the API port", self.api.serve(router(agent), stop.clone()));
     }
 }
 

@@ -1,5 +1,6 @@
 //! Who begins the cluster's store. Exactly one server may, once: two stores of one cluster would be two truths.
 
+use std::path::Path;
 use std::time::Duration;
 
 use sb_client::state::Identity;
@@ -22,11 +23,20 @@ const ASK_MS_MAX: u64 = 3_000;
 pub async fn begins_store(
     identity: &Identity,
     layout: &Layout,
+    data_dir: &Path,
     topology: &Topology,
     credentials: &Credentials,
 ) -> bool {
-    let empty = std::fs::read_dir(layout.raft_dir()).map_or(true, |mut entries| entries.next().is_none());
-    identity.bootstrap && empty && !layout.data_dir().exists() && !somebody_knows(identity, topology, credentials).await
+    identity.bootstrap && untouched(layout, data_dir) && !somebody_knows(identity, topology, credentials).await
+}
+
+/// Whether nothing here tells of an earlier life. The session is counted only after the store is open, so a first start
+/// that was cut short is still the first.
+fn untouched(layout: &Layout, data_dir: &Path) -> bool {
+    let traces = [layout.session_file(), layout.phase_file(), layout.promise_file(), layout.topology_file()];
+    !sb_consensus::holds_log(&layout.raft_dir())
+        && traces.iter().all(|trace| !trace.exists())
+        && !data_dir.join("PG_VERSION").exists()
 }
 
 async fn somebody_knows(identity: &Identity, topology: &Topology, credentials: &Credentials) -> bool {

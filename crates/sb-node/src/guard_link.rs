@@ -3,10 +3,11 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sb_failover::{Armed, BootTime, Event, GuardReport, Processes, Term};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Mutex, Notify, mpsc, watch};
 
 use crate::packet_fence::PacketFence;
 use crate::guard::{
@@ -16,6 +17,12 @@ use crate::guard::{
 
 /// Longest wait for an answer of the guard, in milliseconds. It answers in microseconds or is not scheduled.
 pub const GUARD_ANSWER_MS_MAX: u64 = 1_000;
+
+/// Longest wait for one proof that PostgreSQL is gone, in milliseconds; then it is asked for again.
+const PROOF_MS_MAX: u64 = 5_000;
+
+/// Pause between two attempts at that proof, in milliseconds.
+const PROOF_RETRY_MS: u64 = 200;
 
 /// Deadlines that may wait to be handed over. The machine renews twice a second, so more means a hung guard.
 const DEADLINES_WAITING_MAX: usize = 64;
@@ -38,7 +45,13 @@ struct Inner {
     client: watch::Sender<Option<GuardClient>>,
     status: watch::Sender<Option<GuardStatus>>,
     deadlines: mpsc::Sender<Deadline>,
-    events: mpsc::Sender<Event>,
+    teller: Arc<Teller>,
+    /// Raised by every fence: a start that was asked for before it may not happen after it.
+    fences: AtomicU64,
+    /// How many fences there were when the operation under way began.
+    began_at: AtomicU64,
+    /// Held while a start is under way.
+    starting: Mutex<()>,
     /// Rung when PostgreSQL's processes have changed.
     changed: Notify,
 }
@@ -49,21 +62,33 @@ pub enum GuardLinkError {
     /// There is no connection at present.
     #[error("the guard cannot be reached")]
     Missing,
+    /// PostgreSQL was fenced after the operation had begun.
+    #[error("PostgreSQL was fenced meanwhile")]
+    Fenced,
     /// It answered otherwise, or not at all.
     #[error(transparent)]
     Client(#[from] GuardClientError),
 }
 
 impl GuardLink {
-    /// Begins to hold the connection to the guard in `run_dir`. Reports go to `events`; `fence` follows the
+    /// Begins to hold the connection to the guard in `run_dir`. Reports go to `teller`; `fence` follows the
     /// deadlines.
     #[must_use]
-    pub fn spawn(run_dir: PathBuf, events: mpsc::Sender<Event>, fence: PacketFence) -> Self {
+    pub fn spawn(run_dir: PathBuf, teller: Arc<Teller>, fence: PacketFence) -> Self {
         let (deadlines, waiting) = mpsc::channel(DEADLINES_WAITING_MAX);
         let (client, _) = watch::channel(None);
         let (status, _) = watch::channel(None);
-        let link =
-            Self { inner: Arc::new(Inner { client, status, deadlines, events, changed: Notify::new() }) };
+        let inner = Inner {
+            client,
+            status,
+            deadlines,
+            teller,
+            fences: AtomicU64::new(0),
+            began_at: AtomicU64::new(0),
+            starting: Mutex::new(()),
+            changed: Notify::new(),
+        };
+        let link = Self { inner: Arc::new(inner) };
         tokio::spawn(link.clone().hold(run_dir));
         tokio::spawn(link.clone().hand_over(waiting, fence));
         link
@@ -106,9 +131,70 @@ impl GuardLink {
     /// # Errors
     /// When the guard does not answer.
     pub async fn refresh(&self) -> Result<GuardStatus, GuardLinkError> {
-        let status = self.client()?.status(answer()).await?;
-        self.publish(status.clone()).await;
-        Ok(status)
+        loop {
+            let epoch = self.inner.teller.epoch().await;
+            let status = self.client()?.status(answer()).await?;
+            if self.inner.teller.seen(Event::Guard(report(&status)), epoch).await {
+                self.publish(status.clone());
+                return Ok(status);
+            }
+        }
+    }
+
+    /// How many fences there were: to be taken when an operation begins.
+    #[must_use]
+    pub fn fences(&self) -> u64 {
+        self.inner.fences.load(Ordering::SeqCst)
+    }
+
+    /// Says that the operation which works on PostgreSQL from here on began when there were `fences`.
+    pub fn works_since(&self, fences: u64) {
+        self.inner.began_at.store(fences, Ordering::SeqCst);
+    }
+
+    /// Has the guard start PostgreSQL for the operation under way.
+    ///
+    /// # Errors
+    /// When there was a fence since that began, or the guard refuses or does not answer.
+    pub async fn start(&self, spec: StartSpec, within: Duration) -> Result<(), GuardLinkError> {
+        let _starting = self.inner.starting.lock().await;
+        if self.fences() != self.inner.began_at.load(Ordering::SeqCst) {
+            return Err(GuardLinkError::Fenced);
+        }
+        self.client()?.start(spec, within).await?;
+        Ok(())
+    }
+
+    /// Kills every process of PostgreSQL and returns when it is proven that none is left and none will come: a start
+    /// that was under way is killed too. Tries until that is so.
+    pub async fn fence(&self) {
+        self.inner.fences.fetch_add(1, Ordering::SeqCst);
+        self.kill_all().await;
+        let was_starting = self.inner.starting.try_lock().is_err();
+        let _starting = self.inner.starting.lock().await;
+        if was_starting {
+            self.kill_all().await;
+        }
+        if let Err(error) = self.refresh().await {
+            tracing::debug!(%error, "the guard does not say how it is");
+        }
+    }
+
+    async fn kill_all(&self) {
+        loop {
+            let killed = match self.client() {
+                Ok(client) => client.kill_all(Duration::from_millis(PROOF_MS_MAX)).await.map_err(Into::into),
+                Err(missing) => Err(missing),
+            };
+            match killed {
+                Ok(proof) => {
+                    tracing::info!(took_ms = proof.took_ms, "no process of PostgreSQL is left");
+                    return;
+                }
+                Err(error) => tracing::warn!(%error, "no proof yet that PostgreSQL is gone"),
+            }
+            tokio::time::sleep(Duration::from_millis(PROOF_RETRY_MS)).await;
+        }
     }
 
     /// Returns when PostgreSQL's processes may have changed since the last call.
@@ -130,13 +216,12 @@ impl GuardLink {
         }
     }
 
-    async fn publish(&self, status: GuardStatus) {
-        let report = report(&status);
-        let before = self.inner.status.send_replace(Some(status.clone()));
-        if before.map(|s| (s.postmaster, s.descendants)) != Some((status.postmaster, status.descendants)) {
+    fn publish(&self, status: GuardStatus) {
+        let (postmaster, descendants) = (status.postmaster, status.descendants);
+        let before = self.inner.status.send_replace(Some(status));
+        if before.map(|s| (s.postmaster, s.descendants)) != Some((postmaster, descendants)) {
             self.inner.changed.notify_one();
         }
-        let _ = self.inner.events.send(Event::Guard(report)).await;
     }
 
     async fn hold(self, run_dir: PathBuf) {
@@ -174,20 +259,18 @@ impl GuardLink {
     async fn hand_over(self, mut waiting: mpsc::Receiver<Deadline>, fence: PacketFence) {
         while let Some(deadline) = waiting.recv().await {
             let told = match deadline {
-                Deadline::Arm { term, fence_at } => {
-                    let told = self.tell_arm(term, fence_at).await;
-                    if told.is_ok() {
-                        fence.renew(fence_at.since(crate::boottime::now())).await;
-                    }
-                    told
-                }
+                Deadline::Arm { term, fence_at } => self.tell_arm(term, fence_at).await,
                 Deadline::Disarm { term } => self.tell_disarm(term).await,
             };
-            if let Err(error) = told {
-                tracing::warn!(%error, ?deadline, "the guard did not take a deadline");
-            }
-            if let Err(error) = self.refresh().await {
-                tracing::debug!(%error, "the guard does not say how it is");
+            let refreshed = self.refresh().await;
+            match (told, deadline) {
+                (Ok(()), Deadline::Arm { fence_at, .. }) => fence.until(fence_at),
+                (Ok(()), Deadline::Disarm { .. }) => {
+                    if refreshed.is_ok_and(|status| status.role == Some(Role::Standby)) {
+                        fence.open_for_standby().await;
+                    }
+                }
+                (Err(error), _) => tracing::warn!(%error, ?deadline, "the guard did not take a deadline"),
             }
         }
     }

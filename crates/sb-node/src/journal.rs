@@ -8,6 +8,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
 
 use sb_api::Event;
 use tokio::sync::watch;
@@ -17,6 +19,9 @@ pub const EVENTS_IN_MEMORY_MAX: usize = 4096;
 
 /// Size at which the file is put aside as `journal.jsonl.1` and a new one begun.
 pub const JOURNAL_FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// Lines that may wait for the disk; more are in memory only.
+const LINES_WAITING_MAX: usize = 1024;
 
 /// The journal could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -63,18 +68,26 @@ impl Entry {
 }
 
 /// The journal of one server.
+///
+/// A thread of its own writes the file: a disk that hangs must not hold up a failover.
 pub struct Journal {
     server: String,
-    path: PathBuf,
     inner: Mutex<Inner>,
     newest: watch::Sender<u64>,
+    lines: Option<SyncSender<Vec<u8>>>,
+    writer: Option<JoinHandle<()>>,
 }
 
 struct Inner {
-    file: Option<File>,
-    bytes: u64,
     next_id: u64,
     recent: VecDeque<Event>,
+}
+
+/// The file, as its thread has it.
+struct Writer {
+    path: PathBuf,
+    file: File,
+    bytes: u64,
 }
 
 impl Journal {
@@ -103,8 +116,16 @@ impl Journal {
         let bytes = file.metadata().map_err(fail)?.len();
         let next_id = recent.back().map_or(1, |e| e.id + 1);
         let (newest, _) = watch::channel(next_id - 1);
-        let inner = Inner { file: Some(file), bytes, next_id, recent };
-        Ok(Self { server: server.to_owned(), path: path.to_owned(), inner: Mutex::new(inner), newest })
+        let (lines, waiting) = sync_channel(LINES_WAITING_MAX);
+        let writer = Writer { path: path.to_owned(), file, bytes };
+        let writer = std::thread::Builder::new().name("journal".into()).spawn(move || writer.run(&waiting));
+        Ok(Self {
+            server: server.to_owned(),
+            inner: Mutex::new(Inner { next_id, recent }),
+            newest,
+            lines: Some(lines),
+            writer: Some(writer.map_err(fail)?),
+        })
     }
 
     /// Writes an event down and wakes those who wait for one.
@@ -121,7 +142,7 @@ impl Journal {
         };
         tracing::info!(kind = entry.kind, detail = event.detail.as_deref(), "{}", event.message);
         inner.next_id += 1;
-        self.write(&mut inner, &event);
+        self.write(&event);
         let id = event.id;
         keep(&mut inner.recent, event);
         drop(inner);
@@ -141,30 +162,46 @@ impl Journal {
         self.newest.subscribe()
     }
 
-    fn write(&self, inner: &mut Inner, event: &Event) {
+    fn write(&self, event: &Event) {
         let mut line = serde_json::to_vec(event).expect("an event is made of texts and numbers");
         line.push(b'\n');
-        if inner.bytes + line.len() as u64 > JOURNAL_FILE_BYTES_MAX {
-            self.put_aside(inner);
-        }
         // A journal that cannot be written must not stop a failover: the event stays in memory.
-        match inner.file.as_mut().map(|file| file.write_all(&line)) {
-            Some(Ok(())) => inner.bytes += line.len() as u64,
-            Some(Err(error)) => tracing::warn!(%error, "could not write the journal"),
-            None => {}
+        if self.lines.as_ref().is_none_or(|lines| lines.try_send(line).is_err()) {
+            tracing::warn!(id = event.id, "the journal's disk does not keep up; an event is in memory only");
+        }
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.lines = None;
+        if let Some(writer) = self.writer.take() {
+            // What the thread could not write it has said already.
+            let _ = writer.join();
+        }
+    }
+}
+
+impl Writer {
+    fn run(mut self, waiting: &Receiver<Vec<u8>>) {
+        for line in waiting {
+            if self.bytes + line.len() as u64 > JOURNAL_FILE_BYTES_MAX
+                && let Err(error) = self.put_aside()
+            {
+                tracing::warn!(%error, "could not begin a new journal file");
+            }
+            match self.file.write_all(&line) {
+                Ok(()) => self.bytes += line.len() as u64,
+                Err(error) => tracing::warn!(%error, "could not write the journal"),
+            }
         }
     }
 
-    fn put_aside(&self, inner: &mut Inner) {
-        let moved = std::fs::rename(&self.path, self.path.with_extension("jsonl.1"));
-        let opened = moved.and_then(|()| OpenOptions::new().create(true).append(true).open(&self.path));
-        match opened {
-            Ok(file) => {
-                inner.file = Some(file);
-                inner.bytes = 0;
-            }
-            Err(error) => tracing::warn!(%error, "could not begin a new journal file"),
-        }
+    fn put_aside(&mut self) -> std::io::Result<()> {
+        std::fs::rename(&self.path, self.path.with_extension("jsonl.1"))?;
+        self.file = OpenOptions::new().create(true).append(true).open(&self.path)?;
+        self.bytes = 0;
+        Ok(())
     }
 }
 

@@ -11,12 +11,14 @@ pub mod guard;
 pub mod http;
 
 mod agent;
+mod agent_error;
 mod boottime;
 mod dialer;
 mod founding;
 mod guard_link;
 mod journal;
 mod layout;
+mod machine_config;
 mod membership;
 mod operations;
 mod packet_fence;
@@ -25,9 +27,11 @@ mod persisted;
 mod postgres;
 mod replicated;
 mod runtime;
+mod teller;
 mod topology_copy;
 mod view;
 mod words;
 
-pub use agent::{AgentConfig, AgentError, run};
+pub use agent::{AgentConfig, run};
+pub use agent_error::AgentError;
 pub use layout::Layout;

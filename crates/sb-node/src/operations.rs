@@ -52,7 +52,7 @@ struct Remembered {
 /// The operations of one agent. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Operations {
-    file: PathBuf,
+    file: Arc<Mutex<PathBuf>>,
     remembered: Arc<Mutex<Remembered>>,
 }
 
@@ -61,7 +61,7 @@ impl Operations {
     #[must_use]
     pub fn open(file: PathBuf) -> Self {
         let read = std::fs::read(&file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        Self { file, remembered: Arc::new(Mutex::new(read.unwrap_or_default())) }
+        Self { file: Arc::new(Mutex::new(file)), remembered: Arc::new(Mutex::new(read.unwrap_or_default())) }
     }
 
     /// Notes the moments of new terms and the ends of operations, until `stop`.
@@ -126,7 +126,10 @@ impl Operations {
     }
 
     fn save(&self) {
-        let saved = persisted::replace(&self.file, &*self.lock());
+        // The file's lock orders the writers; what is remembered is not held while the disk works.
+        let file = self.file.lock().expect("nothing panics while it is held");
+        let text = serde_json::to_value(&*self.lock()).expect("what is remembered has text keys");
+        let saved = persisted::replace(&file, &text);
         if let Err(error) = saved {
             tracing::warn!(%error, "could not remember the operations");
         }

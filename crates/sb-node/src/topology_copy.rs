@@ -25,7 +25,16 @@ const RETRY_MS: u64 = 1_000;
 /// The copy on disk cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CopyError {
-    /// It is damaged, and the documents have problems too.
+    /// It is there and cannot be read. Going on with older documents could bring a removed server back.
+    #[error("could not read the copy of the topology in `{}`", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It is damaged. Going on with older documents could bring a removed server back.
     #[error("the copy of the topology in `{}` is damaged", path.display())]
     Damaged {
         /// The file.
@@ -74,7 +83,11 @@ fn note_difference(journal: &Journal, in_force: &Topology, documents: Result<Top
 
 fn read(layout: &Layout) -> Result<Option<Copy>, CopyError> {
     let path = layout.topology_file();
-    let Ok(bytes) = std::fs::read(&path) else { return Ok(None) };
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(CopyError::Unreadable { path, source }),
+    };
     serde_json::from_slice(&bytes).map(Some).map_err(|_| CopyError::Damaged { path })
 }
 

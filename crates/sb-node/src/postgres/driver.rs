@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex as StdMutex};
-use std::time::Duration;
 
 use sb_client::state::Secrets;
 use sb_consensus::Applied;
-use sb_failover::{ClusterRecord, Command, Event, OpFailure, OpId, OpOutput};
+use sb_failover::{ClusterRecord, Command, OpFailure, OpId, OpOutput};
 use sb_pgrepl::{ClientAccess, Desired, Instance};
 use sb_topology::{Server, ServerName, Topology};
-use tokio::sync::{Mutex, Notify, mpsc, watch};
+use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::desired;
@@ -18,12 +17,7 @@ use crate::packet_fence::PacketFence;
 use crate::guard_link::GuardLink;
 use crate::journal::Journal;
 use crate::persisted::Memory;
-
-/// Pause between two attempts to prove that no process of PostgreSQL is left, in milliseconds.
-const PROOF_RETRY_MS: u64 = 200;
-
-/// Longest wait for one proof, in milliseconds; then it is asked for again.
-const PROOF_MS_MAX: u64 = 5_000;
+use crate::teller::Teller;
 
 /// What a driver needs.
 pub struct DriverConfig {
@@ -47,8 +41,8 @@ pub struct DriverConfig {
     pub memory: Memory,
     /// The cluster's record.
     pub record: watch::Receiver<Applied<Arc<ClusterRecord>>>,
-    /// Where operations report their end.
-    pub events: mpsc::Sender<Event>,
+    /// Where operations tell their end.
+    pub teller: Arc<Teller>,
     /// For what people may want to know.
     pub journal: Arc<Journal>,
 }
@@ -88,21 +82,33 @@ impl Driver {
         self.nudge.notified().await;
     }
 
-    /// Begins the operation of `command`; its end is reported as an event. A fence ends every other operation.
+    /// Begins the operation of `command`; its end is told to the machine. A fence ends every other operation.
+    ///
+    /// A cancelled operation is told as such at once, but works on to its end behind the lock: half of its file
+    /// operations may be under way, and nothing else may touch the data directory before they are done. A repair,
+    /// which may take hours and does its work in child processes, is dropped instead, and they with it.
     pub fn begin(&self, op: OpId, command: Command) {
-        let token = CancellationToken::new();
         if let Command::Fence { .. } = command {
             self.cancel_current();
         }
+        let token = CancellationToken::new();
         *self.current.lock().expect("nothing panics while it is held") = Some((op, token.clone()));
-        let driver = self.clone();
+        let (driver, fences) = (self.clone(), self.config.guard.fences());
+        let droppable = matches!(command, Command::Repair { .. });
         tokio::spawn(async move {
+            let worker = driver.clone();
+            let mut work = tokio::spawn(async move { worker.carry_out(command, fences).await });
             let result = tokio::select! {
-                result = driver.carry_out(command) => result,
-                () = token.cancelled() => Err(OpFailure::Cancelled),
+                ended = &mut work => ended.unwrap_or_else(|panic| Err(failed(&panic))),
+                () = token.cancelled() => {
+                    if droppable {
+                        work.abort();
+                    }
+                    Err(OpFailure::Cancelled)
+                }
             };
             driver.nudge.notify_one();
-            let _ = driver.config.events.send(Event::Done { op, result }).await;
+            driver.config.teller.ended(op, result).await;
         });
     }
 
@@ -123,11 +129,13 @@ impl Driver {
         }
     }
 
-    async fn carry_out(&self, command: Command) -> Result<OpOutput, OpFailure> {
+    async fn carry_out(&self, command: Command, fences: u64) -> Result<OpOutput, OpFailure> {
         if let Command::Fence { .. } = command {
-            return self.fence().await;
+            tokio::join!(self.config.guard.fence(), self.config.fence.close());
+            return Ok(OpOutput::Nothing);
         }
         let _work = self.work.lock().await;
+        self.config.guard.works_since(fences);
         match command {
             Command::StartPrimary { term, sync, .. } => self.start_primary(term, &sync).await,
             Command::StartStandby { upstream, .. } => self.start_standby(upstream.as_ref()).await,
@@ -150,25 +158,6 @@ impl Driver {
             | Command::Disarm { .. }
             | Command::Cancel { .. }
             | Command::Journal(_) => unreachable!("these are no operations on PostgreSQL"),
-        }
-    }
-
-    /// Kills until it is proven that nothing is left: there is no other way out of a fence.
-    async fn fence(&self) -> Result<OpOutput, OpFailure> {
-        self.config.fence.close().await;
-        loop {
-            let killed = match self.config.guard.client() {
-                Ok(client) => client.kill_all(Duration::from_millis(PROOF_MS_MAX)).await.map_err(Into::into),
-                Err(missing) => Err(missing),
-            };
-            match killed {
-                Ok(proof) => {
-                    tracing::info!(took_ms = proof.took_ms, "no process of PostgreSQL is left");
-                    return Ok(OpOutput::Nothing);
-                }
-                Err(error) => tracing::warn!(%error, "no proof yet that PostgreSQL is gone"),
-            }
-            tokio::time::sleep(Duration::from_millis(PROOF_RETRY_MS)).await;
         }
     }
 

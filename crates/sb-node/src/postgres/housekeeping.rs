@@ -41,7 +41,7 @@ impl Housekeeping {
         loop {
             let state = *self.state.borrow_and_update();
             record.borrow_and_update();
-            let pause = if writable(state) { self.round().await } else { self.rest() };
+            let pause = if writable(state) { self.round().await } else { Duration::from_secs(ROUND_SECONDS) };
             tokio::select! {
                 () = stop.cancelled() => return,
                 changed = self.state.changed() => if changed.is_err() { return },
@@ -49,11 +49,6 @@ impl Housekeeping {
                 () = tokio::time::sleep(pause) => {}
             }
         }
-    }
-
-    fn rest(&mut self) -> Duration {
-        self.roles_made = false;
-        Duration::from_secs(ROUND_SECONDS)
     }
 
     async fn round(&mut self) -> Duration {
@@ -80,7 +75,7 @@ impl Housekeeping {
             return Ok(());
         }
         self.driver.reconcile_slots().await;
-        if !self.roles_made {
+        if !self.roles_made && self.roles_are_due() {
             let secrets: &Secrets = &self.driver.config.secrets;
             let topology = &self.driver.config.topology;
             let application = application(topology, secrets.owner.expose()).map_err(|e| e.to_string())?;
@@ -93,7 +88,25 @@ impl Housekeeping {
 
 /// Whether PostgreSQL accepts writes of ours in this state.
 const fn writable(state: State) -> bool {
-    matches!(state, State::Recording | State::Leading | State::Reopening)
+    match state {
+        State::Recording | State::Leading | State::Reopening => true,
+        State::Starting
+        | State::Waiting
+        | State::Initializing
+        | State::Repairing
+        | State::Following
+        | State::Freezing
+        | State::Frozen
+        | State::Fetching
+        | State::Claiming
+        | State::Elected
+        | State::Promoting
+        | State::Restarting
+        | State::Draining
+        | State::Fencing
+        | State::Releasing
+        | State::Parked => false,
+    }
 }
 
 async fn members_changed(
@@ -105,6 +118,15 @@ async fn members_changed(
         if !record.borrow_and_update().view.members.keys().eq(known.iter()) {
             return Ok(());
         }
+    }
+}
+
+impl Housekeeping {
+    /// A promoted server has the roles of its predecessor, so they wait until clients are in. The founder's are what its
+    /// first standbys come with, and strict durability lets nobody in before these.
+    fn roles_are_due(&self) -> bool {
+        let founding = self.driver.config.record.borrow().view.history.len() <= 1;
+        founding || *self.state.borrow() == State::Leading
     }
 }
 

@@ -1,23 +1,28 @@
 //! Looks at PostgreSQL again and again, and tells the failover machine.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sb_failover::{Broken, DataDirectory, Event, Follower, Observation, Processes, Role, State};
 use sb_pgrepl::{LocalData, Observer, Silence, Status};
 use sb_pgtypes::Position;
 use sb_topology::ServerName;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::driver::Driver;
 use crate::guard_link::{GuardLink, processes};
+use crate::teller::Teller;
 
 /// How often PostgreSQL is looked at while nothing changes, in milliseconds.
 const QUIET_MS: u64 = 500;
 
 /// How often while something is under way, in milliseconds.
 const BUSY_MS: u64 = 50;
+
+/// A state that has lasted this long is quiet, in milliseconds.
+const LASTING_MS: u64 = 10_000;
 
 /// Longest wait for one answer of PostgreSQL, in milliseconds.
 const LOOK_MS_MAX: u64 = 1_000;
@@ -39,8 +44,9 @@ pub struct Watcher {
     driver: Driver,
     guard: GuardLink,
     observer: Observer,
-    events: mpsc::Sender<Event>,
+    teller: Arc<Teller>,
     state: watch::Receiver<State>,
+    state_since: Instant,
     seen: watch::Sender<Seen>,
     local: Option<LocalData>,
     not_streaming_since: Option<Instant>,
@@ -52,36 +58,56 @@ impl Watcher {
     pub fn new(
         driver: Driver,
         guard: GuardLink,
-        events: mpsc::Sender<Event>,
+        teller: Arc<Teller>,
         state: watch::Receiver<State>,
     ) -> (Self, watch::Receiver<Seen>) {
         let observer = Observer::new(driver.instance().clone());
         let (seen, receiver) = watch::channel(Seen::default());
-        let watcher =
-            Self { driver, guard, observer, events, state, seen, local: None, not_streaming_since: None };
+        let watcher = Self {
+            driver,
+            guard,
+            observer,
+            teller,
+            state,
+            state_since: Instant::now(),
+            seen,
+            local: None,
+            not_streaming_since: None,
+        };
         (watcher, receiver)
     }
 
     /// Runs until `stop`.
     pub async fn run(mut self, stop: CancellationToken) {
         loop {
+            let epoch = self.teller.epoch().await;
             let seen = self.look().await;
             let told = seen.observation.clone();
             self.seen.send_replace(seen);
             if let Some(observation) = told
-                && self.events.send(Event::Postgres(observation)).await.is_err()
+                && !self.teller.seen(Event::Postgres(observation), epoch).await
             {
-                return;
+                self.local = None;
+                continue;
             }
-            let pause = Duration::from_millis(if quiet(*self.state.borrow()) { QUIET_MS } else { BUSY_MS });
+            let pause = self.pause();
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.guard.changed() => {}
                 () = self.driver.ended() => self.local = None,
-                changed = self.state.changed() => if changed.is_err() { return },
+                changed = self.state.changed() => match changed {
+                    Ok(()) => self.state_since = Instant::now(),
+                    Err(_) => return,
+                },
                 () = tokio::time::sleep(pause) => {}
             }
         }
+    }
+
+    /// A state that lasts is quiet, whatever it is: without a majority a server may be frozen for hours.
+    fn pause(&self) -> Duration {
+        let lasts = self.state_since.elapsed() > Duration::from_millis(LASTING_MS);
+        Duration::from_millis(if lasts || quiet(*self.state.borrow()) { QUIET_MS } else { BUSY_MS })
     }
 
     async fn look(&mut self) -> Seen {

@@ -11,6 +11,9 @@ use crate::guard_link::{GuardLink, GuardLinkError, answer, guard_term};
 /// Longest wait for a program to come to run, in milliseconds: leftovers of a former life are killed first.
 const START_MS_MAX: u64 = 5_000;
 
+/// Between two attempts to stop a postmaster that is being started, in milliseconds.
+const STARTING_POLL_MS: u64 = 20;
+
 /// PostgreSQL was not started or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum PostmasterError {
@@ -25,7 +28,7 @@ pub enum PostmasterError {
 /// Starts PostgreSQL as the spec says: writable in `term`, or as a standby.
 ///
 /// # Errors
-/// When the guard refuses or does not answer.
+/// When it was fenced since the operation began, or the guard refuses or does not answer.
 pub async fn start(link: &GuardLink, spec: StartSpec, term: Option<Term>) -> Result<(), PostmasterError> {
     let role = term.map_or(Role::Standby, |term| Role::Writable { term: guard_term(term) });
     let run_as = spec.run_as.map(|user| RunAs { uid: user.uid, gid: user.gid, groups: Vec::new() });
@@ -38,8 +41,7 @@ pub async fn start(link: &GuardLink, spec: StartSpec, term: Option<Term>) -> Res
         run_as,
         role,
     };
-    let client = link.client()?;
-    client.start(spec, Duration::from_millis(START_MS_MAX)).await.map_err(GuardLinkError::from)?;
+    link.start(spec, Duration::from_millis(START_MS_MAX)).await?;
     link.refresh().await?;
     Ok(())
 }
@@ -54,12 +56,26 @@ pub async fn stop(link: &GuardLink, mode: ShutdownMode, within: Duration) -> Res
         ShutdownMode::Fast => StopMode::Fast,
         ShutdownMode::Immediate => StopMode::Immediate,
     };
-    match link.client()?.stop(mode, answer()).await {
-        Ok(()) | Err(guard::GuardClientError::Refused(guard::Refusal::NotRunning)) => {}
-        Err(error) => return Err(GuardLinkError::from(error).into()),
-    }
-    match tokio::time::timeout(within, link.gone()).await {
+    let ended = async {
+        // A postmaster that is being started cannot be told yet.
+        while !told(link, mode).await? {
+            tokio::time::sleep(Duration::from_millis(STARTING_POLL_MS)).await;
+        }
+        link.gone().await
+    };
+    match tokio::time::timeout(within, ended).await {
         Ok(gone) => Ok(gone?),
         Err(_) => Err(PostmasterError::Alive(within)),
+    }
+}
+
+/// Tells the postmaster to stop. `false`: it is being started.
+async fn told(link: &GuardLink, mode: StopMode) -> Result<bool, GuardLinkError> {
+    match link.client()?.stop(mode, answer()).await {
+        Ok(()) => Ok(true),
+        Err(guard::GuardClientError::Refused(guard::Refusal::NotRunning)) => {
+            Ok(!matches!(link.refresh().await?.postmaster, guard::Postmaster::Starting { .. }))
+        }
+        Err(error) => Err(error.into()),
     }
 }

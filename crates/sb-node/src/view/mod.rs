@@ -84,7 +84,7 @@ impl AgentView for Agent {
         let serves = match (role, self.state()) {
             (Some(sb_pgrepl::Role::Primary), Some(State::Leading)) if self.lease_holds() => Serves::Writes,
             (Some(sb_pgrepl::Role::Standby), _) => Serves::Reads,
-            _ => Serves::Nothing,
+            (Some(sb_pgrepl::Role::Primary) | None, _) => Serves::Nothing,
         };
         Health { alive, postgres: if role.is_some() { Postgres::Runs } else { Postgres::Down }, serves }
     }

@@ -132,7 +132,7 @@ impl Agent {
             }
             Err(ProposeError::Ambiguous { .. }) => Err(Box::new(
                 Problem::unavailable("store.ambiguous", "it is not known whether the request was taken")
-                    .hint("sb-cli status shows whether it was; asking again is harmless."),
+                    .hint("See first whether it was: sb-cli status. To ask again safely, add --expect-primary with the primary shown there."),
             )),
             Err(error) => Err(Box::new(
                 Problem::unavailable("store.unavailable", "the store does not take requests at present")

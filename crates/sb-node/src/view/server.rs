@@ -30,6 +30,7 @@ impl Agent {
             Passage::Leased => KernelFence::Open,
             Passage::Closed => KernelFence::Closed,
             Passage::Free => KernelFence::Absent,
+            Passage::Unknown => KernelFence::Unknown,
         };
         let roles = store_roles(&self.store.health().borrow());
         own.store_role = roles.get(self.me.name.as_str()).copied().unwrap_or(StoreRole::Unknown);

@@ -1,0 +1,56 @@
+//! What the failover machine is told about its server, from the topology and the store.
+
+use sb_client::state::Identity;
+use sb_consensus::Store;
+use sb_failover::record::{Durability, Member};
+use sb_failover::{Config, Founding, Incarnation, Session, Timings};
+use sb_topology::{Server, Topology};
+
+use crate::replicated::Replicated;
+
+/// The configuration of `me`'s machine for one run of the agent.
+#[must_use]
+pub fn machine_config(
+    topology: &Topology,
+    me: &Server,
+    identity: &Identity,
+    store: &Store<Replicated>,
+    session: Session,
+) -> Config {
+    let site = topology.site(&me.site);
+    let member = Member {
+        incarnation: Incarnation::new(store.member().id.get()),
+        site: me.site.clone(),
+        priority: site.map_or(u32::MAX, |site| u32::from(site.priority)),
+        promotable: me.has_postgres(),
+        sync_eligible: topology.sync_servers().any(|server| server.name == me.name),
+    };
+    let founds = identity.bootstrap && topology.initial_primary().name == me.name;
+    let founding = if founds { founder(topology) } else { Founding::Joiner };
+    Config { me: me.name.clone(), member, session, founding, timings: timings(topology) }
+}
+
+fn founder(topology: &Topology) -> Founding {
+    let durability = match topology.durability() {
+        sb_topology::Durability::Async => Durability::Async,
+        sb_topology::Durability::Sync => Durability::Sync,
+        sb_topology::Durability::Strict => Durability::Strict,
+    };
+    let number = if durability.is_synchronous() { usize::from(topology.policy().durability.n) } else { 0 };
+    Founding::Founder { durability, number, lag_bytes_max: topology.policy().failover.lag_bound_bytes }
+}
+
+/// The machine's times by the policy.
+fn timings(topology: &Topology) -> Timings {
+    let failover = &topology.policy().failover;
+    let chosen = failover.timings;
+    Timings {
+        ttl_ms: chosen.lease_ttl_ms,
+        renew_ms: chosen.renew_ms,
+        fence_lead_ms: chosen.fence_lead_ms,
+        margin_ms: chosen.margin_ms,
+        drift_ppm: u64::from(chosen.drift_ppm),
+        restart_budget_ms: failover.restart_budget_ms,
+        ..Timings::default()
+    }
+}
