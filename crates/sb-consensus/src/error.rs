@@ -111,8 +111,8 @@ pub enum OpenError {
     },
     /// What is on disk cannot be trusted: entries that this member acknowledged may be lost.
     ///
-    /// The member must not vote under its id again. Set the directory aside and open an empty one: the server then
-    /// joins as a new incarnation.
+    /// The member must not vote under its id again. Set log and snapshot aside, or the whole directory, and open it
+    /// again: the server then joins as a new incarnation.
     #[error("`{}` is damaged: {reason}", path.display())]
     Corrupt {
         /// The file.

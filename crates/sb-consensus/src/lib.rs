@@ -34,6 +34,6 @@ pub use health::{DiskHealth, LeaderInfo, MemberProgress, Role, StoreHealth};
 pub use machine::{Applied, RestoreError, StateMachine};
 pub use member::{ChangeRejected, Member, MemberError, MemberId, Membership, MembershipChange};
 pub use memory::MemoryStore;
-pub use raft_store::{ConfigError, FatalDiskError, OnFatalDisk, RaftConfig, RaftStore, Timings};
+pub use raft_store::{ConfigError, FatalDiskError, OnFatalDisk, RaftConfig, RaftStore, Timings, holds_log};
 pub use store::Store;
 pub use transport::{BoxedStream, Connector, Lane, Stream};

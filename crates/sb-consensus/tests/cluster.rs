@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use sb_consensus::{OpenError, ProposeError, Role, Store};
+use sb_consensus::{OpenError, ProposeError, Role, Store, holds_log};
 use support::tcp::{Node, Start};
 use support::{Machine, Outcome, write};
 use tempfile::TempDir;
@@ -210,8 +210,9 @@ async fn a_leader_that_shuts_down_hands_over_first() {
 
 fn copy(from: &Path) -> TempDir {
     let to = tempfile::tempdir().unwrap();
-    for file in ["identity.json", "snapshot", "log"] {
-        fs::copy(from.join(file), to.path().join(file)).unwrap();
+    for file in fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), to.path().join(file.file_name())).unwrap();
     }
     to
 }
@@ -275,6 +276,65 @@ async fn a_damaged_snapshot_or_a_missing_log_is_refused() {
     for dir in [damaged, missing] {
         let refused = Node::<Machine>::start(dir.path(), "a", Start::Open).await.err();
         assert!(matches!(refused, Some(OpenError::Corrupt { .. })), "{refused:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_voter_whose_log_and_snapshot_were_moved_away_is_a_new_member_without_a_vote() {
+    let mut group = Group::of(3).await;
+    group.store(0).propose(write("one"), WITHIN).await.unwrap();
+    let leader = group.leader().await;
+    let victim = group.running().find(|at| *at != leader).unwrap();
+    let voter = group.store(victim).member().clone();
+    let dir = group.dirs[victim].path().to_path_buf();
+    group.kill(victim).await;
+    fs::write(dir.join("condemned"), "entries are missing").unwrap();
+    for file in ["snapshot", "log"] {
+        fs::remove_file(dir.join(file)).unwrap();
+    }
+    assert!(!holds_log(&dir));
+    group.restart(victim).await;
+    let member = group.store(victim).member().clone();
+    assert_ne!(member.id, voter.id);
+    assert_eq!(group.store(victim).health().borrow().role, Role::Outsider);
+    group.store(leader).add_learner(member.clone(), WITHIN).await.unwrap();
+    group.store(leader).promote(member.id, WITHIN).await.unwrap();
+    assert_eq!(words(group.store(victim)).await, ["one"]);
+    group.kill(victim).await;
+    group.restart(victim).await;
+    assert_eq!(group.store(victim).member().id, member.id, "with a log it stays who it is");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_without_its_log_is_no_place_for_a_new_group() {
+    let (dir, _) = written(&["one"]).await;
+    fs::remove_file(dir.path().join("log")).unwrap();
+    assert!(holds_log(dir.path()));
+    let refused = Node::<Machine>::start(dir.path(), "a", Start::Bootstrap).await.err();
+    assert!(matches!(refused, Some(OpenError::AlreadyBootstrapped { .. })), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_whose_beginning_was_cut_short_can_begin_again_or_goes_on() {
+    let (dir, _) = written(&["one"]).await;
+    let before_the_log = copy(dir.path());
+    fs::remove_file(before_the_log.path().join("log")).unwrap();
+    let behind_it = copy(dir.path());
+    for dir in [&before_the_log, &behind_it] {
+        fs::rename(dir.path().join("snapshot"), dir.path().join("snapshot.first")).unwrap();
+    }
+    assert!(!holds_log(before_the_log.path()));
+    let joins = copy(before_the_log.path());
+    let again = Node::<Machine>::start(before_the_log.path(), "a", Start::Bootstrap).await.unwrap();
+    assert!(words(&again.store).await.is_empty());
+    again.kill().await;
+    let on = Node::<Machine>::start(behind_it.path(), "a", Start::Open).await.unwrap();
+    assert_eq!(words(&on.store).await, ["one"]);
+    on.kill().await;
+    for _ in 0..2 {
+        let outsider = Node::<Machine>::start(joins.path(), "a", Start::Open).await.unwrap();
+        assert_eq!(outsider.store.health().borrow().role, Role::Outsider);
+        outsider.kill().await;
     }
 }
 

@@ -27,6 +27,7 @@ use self::disk::{Directory, FileDisk, Identity};
 use self::driver::{Driver, Outlets, into_store_health};
 
 pub use config::{ConfigError, FatalDiskError, OnFatalDisk, RaftConfig, Timings};
+pub use disk::holds_log;
 
 /// Opens stores on embedded Raft. Both ways must be called within a tokio runtime.
 pub struct RaftStore<S> {
@@ -35,20 +36,21 @@ pub struct RaftStore<S> {
 
 impl<S: StateMachine> RaftStore<S> {
     /// Starts a new group whose only voter is this server. Done once in the life of a group, on one server,
-    /// explicitly. After a crash half-way it can be done again.
+    /// explicitly. After a crash half-way [`holds_log`] says whether to do it again or to [`open`](Self::open).
     ///
     /// # Errors
     ///
-    /// [`OpenError::AlreadyBootstrapped`] when the directory holds a log.
+    /// [`OpenError::AlreadyBootstrapped`] when the directory holds a log or a snapshot.
     pub fn bootstrap(
         config: RaftConfig,
         machine: S,
         connector: Arc<dyn Connector>,
     ) -> Result<Store<S>, OpenError> {
-        let (directory, identity) = enter(&config)?;
-        if FileDisk::has_log(&directory) {
+        let directory = enter(&config)?;
+        if holds_log(directory.path()) {
             return Err(OpenError::AlreadyBootstrapped { dir: directory.path().to_path_buf() });
         }
+        let identity = directory.identify(&config.cluster, &config.name)?;
         let content = Replica::<S, FileDisk>::bootstrap(&own_member(&config, &identity), &machine);
         let disk = FileDisk::create(directory, &content)?;
         start(config, &identity, machine, disk, &content, connector)
@@ -56,8 +58,9 @@ impl<S: StateMachine> RaftStore<S> {
 
     /// Opens an existing directory, or begins an empty one.
     ///
-    /// In an empty one this server is no member: it never campaigns or votes and has no state until a leader adds it
-    /// with [`Store::add_learner`] under [`Store::member`]'s id.
+    /// In one without log and snapshot this server is no member, whoever it was before: it has a new id, never
+    /// campaigns or votes and has no state until a leader adds it with [`Store::add_learner`] under
+    /// [`Store::member`]'s id.
     ///
     /// # Errors
     ///
@@ -67,12 +70,11 @@ impl<S: StateMachine> RaftStore<S> {
         machine: S,
         connector: Arc<dyn Connector>,
     ) -> Result<Store<S>, OpenError> {
-        let (directory, identity) = enter(&config)?;
-        let (disk, content) = if FileDisk::has_log(&directory) {
+        let directory = enter(&config)?;
+        let goes_on = holds_log(directory.path());
+        let identity = directory.identify(&config.cluster, &config.name)?;
+        let (disk, content) = if goes_on {
             FileDisk::open(directory)?
-        } else if directory.snapshot().exists() {
-            let reason = "it is missing beside a snapshot".to_owned();
-            return Err(OpenError::Corrupt { path: directory.log(), reason });
         } else {
             let content = DiskContent::default();
             (FileDisk::create(directory, &content)?, content)
@@ -81,17 +83,15 @@ impl<S: StateMachine> RaftStore<S> {
     }
 }
 
-/// Checks the configuration, locks the directory and finds out who lives there.
-fn enter(config: &RaftConfig) -> Result<(Directory, Identity), OpenError> {
+/// Checks the configuration and locks the directory.
+fn enter(config: &RaftConfig) -> Result<Directory, OpenError> {
     config.timings.validate()?;
     if !(1..=CLUSTER_BYTES_MAX).contains(&config.cluster.len()) {
         return Err(ConfigError::Cluster { bytes: config.cluster.len() }.into());
     }
     let anybody = crate::MemberId::random();
     Member { id: anybody, name: config.name.clone(), address: config.address.clone() }.validate()?;
-    let directory = Directory::open(&config.dir)?;
-    let identity = directory.identify(&config.cluster, &config.name)?;
-    Ok((directory, identity))
+    Directory::open(&config.dir)
 }
 
 fn own_member(config: &RaftConfig, identity: &Identity) -> Member {

@@ -8,7 +8,7 @@ use crate::limits::{ENTRY_BYTES_MAX, RECORD_BYTES_MAX};
 use crate::replica::{Disk, DiskContent, DiskError, Record, Snapshot};
 
 use super::frame;
-use super::identity::{Directory, failed, replace_file};
+use super::identity::{Directory, failed, replace_file, sync_directory};
 
 /// Entries of at most [`crate::limits::ENTRY_BYTES_MAX`] that fit one record.
 const ENTRIES_PER_PART: usize = RECORD_BYTES_MAX / (2 * ENTRY_BYTES_MAX);
@@ -24,17 +24,18 @@ pub(crate) struct FileDisk {
 }
 
 impl FileDisk {
-    /// Whether a log has ever been begun here.
-    pub(crate) fn has_log(directory: &Directory) -> bool {
-        directory.log().exists()
-    }
-
     /// Begins with this content. To be called where there is no log.
+    ///
+    /// The log is what makes it valid. A crash before it is there leaves nothing that counts, one after it a first
+    /// snapshot that the next start puts in its place.
     pub(crate) fn create(directory: Directory, content: &DiskContent) -> Result<Self, OpenError> {
         if let Some(snapshot) = &content.snapshot {
-            write(&directory.snapshot(), snapshot)?;
+            write(&directory.first_snapshot(), snapshot)?;
         }
         let (log, end) = write(&directory.log(), &content.log())?;
+        if content.snapshot.is_some() {
+            settle_first_snapshot(&directory)?;
+        }
         Ok(Self { directory, log, end })
     }
 
@@ -45,11 +46,18 @@ impl FileDisk {
         if let Ok(reason) = fs::read_to_string(directory.condemned()) {
             return Err(corrupt(reason));
         }
-        let bytes = fs::read(&path).map_err(failed("read", &path))?;
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(corrupt("it is missing beside a snapshot".into()));
+            }
+            Err(error) => return Err(failed("read", &path)(error)),
+        };
         let scan = frame::scan::<Record>(&bytes).map_err(|damage| corrupt(damage.to_string()))?;
         if scan.records.first().is_none_or(|record| record.base.is_none()) {
             return Err(corrupt("it has no beginning".into()));
         }
+        settle_first_snapshot(&directory)?;
         let snapshot = read_snapshot(&directory)?;
         let content = DiskContent::assemble(snapshot, scan.records).map_err(corrupt)?;
         let log = File::options().read(true).write(true).open(&path).map_err(failed("open", &path))?;
@@ -111,6 +119,16 @@ fn split(log: &Record) -> impl Iterator<Item = Record> {
     let parts = log.entries.chunks(ENTRIES_PER_PART);
     let parts = parts.map(|entries| Record { base: None, ballot: log.ballot, entries: entries.to_vec() });
     std::iter::once(first).chain(parts)
+}
+
+/// Puts the first snapshot in its place, if it waits for that.
+fn settle_first_snapshot(directory: &Directory) -> Result<(), OpenError> {
+    let (first, path) = (directory.first_snapshot(), directory.snapshot());
+    match fs::rename(&first, &path) {
+        Ok(()) => sync_directory(&path).map_err(failed("put a snapshot in", directory.path())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(failed("rename", &first)(error)),
+    }
 }
 
 fn read_snapshot(directory: &Directory) -> Result<Option<Snapshot>, OpenError> {

@@ -1,5 +1,5 @@
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -59,27 +59,25 @@ impl Directory {
         self.path.join("snapshot")
     }
 
+    /// The first snapshot of a new group until its log is there: a snapshot without a log is a log that was lost.
+    pub(crate) fn first_snapshot(&self) -> PathBuf {
+        self.path.join("snapshot.first")
+    }
+
     /// There when the directory must not be used again, and says why.
     pub(crate) fn condemned(&self) -> PathBuf {
         self.path.join("condemned")
     }
 
-    /// The member that this directory belongs to; a new one when it is empty. Counts the start, durably.
+    /// The member that this directory belongs to. Counts the start, durably.
+    ///
+    /// Without log and snapshot it is always a new member: whoever was here before cannot know any more what it
+    /// voted for and acknowledged.
     pub(crate) fn identify(&self, cluster: &str, name: &str) -> Result<Identity, OpenError> {
         let path = self.path.join("identity.json");
         let corrupt = |reason: String| OpenError::Corrupt { path: path.clone(), reason };
-        let mut file = if path.exists() {
-            let text = fs::read(&path).map_err(failed("read", &path))?;
-            serde_json::from_slice(&text).map_err(|error| corrupt(error.to_string()))?
-        } else if self.log().exists() || self.snapshot().exists() {
-            return Err(corrupt("it is missing beside a log".into()));
-        } else {
-            let member = MemberId::random().to_string();
-            IdentityFile { format: FORMAT, cluster: cluster.into(), name: name.into(), member, starts: 0 }
-        };
-        if file.format != FORMAT {
-            return Err(corrupt(format!("format {} is not {FORMAT}", file.format)));
-        }
+        let goes_on = holds_log(&self.path);
+        let mut file = if goes_on { Self::read_identity(&path)? } else { IdentityFile::new(cluster, name) };
         if (file.cluster.as_str(), file.name.as_str()) != (cluster, name) {
             return Err(OpenError::ForeignDirectory {
                 dir: self.path.clone(),
@@ -91,8 +89,56 @@ impl Directory {
         file.starts += 1;
         let text = serde_json::to_vec_pretty(&file).map_err(|error| corrupt(error.to_string()))?;
         replace_file(&path, &text).map_err(failed("write", &path))?;
+        if !goes_on {
+            self.forget_earlier_member()?;
+        }
         Ok(Identity { id, start: file.starts })
     }
+
+    fn read_identity(path: &Path) -> Result<IdentityFile, OpenError> {
+        let corrupt = |reason: String| OpenError::Corrupt { path: path.to_path_buf(), reason };
+        let text = match fs::read(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(corrupt("it is missing beside a log".into()));
+            }
+            Err(error) => return Err(failed("read", path)(error)),
+        };
+        let file: IdentityFile = serde_json::from_slice(&text).map_err(|error| corrupt(error.to_string()))?;
+        if file.format != FORMAT {
+            return Err(corrupt(format!("format {} is not {FORMAT}", file.format)));
+        }
+        Ok(file)
+    }
+
+    /// What an earlier member left behind, durably gone: the verdict on it, and a group it had not begun yet.
+    fn forget_earlier_member(&self) -> Result<(), OpenError> {
+        for path in [self.condemned(), self.first_snapshot()] {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(failed("remove", &path)(error));
+                }
+                _ => {}
+            }
+        }
+        sync_directory(&self.log()).map_err(failed("sync", &self.path))
+    }
+}
+
+impl IdentityFile {
+    fn new(cluster: &str, name: &str) -> Self {
+        let member = MemberId::random().to_string();
+        Self { format: FORMAT, cluster: cluster.into(), name: name.into(), member, starts: 0 }
+    }
+}
+
+/// Whether a directory holds the log or the snapshot of a member.
+///
+/// Where it does, [`RaftStore::open`](crate::RaftStore::open) goes on with that member; where it does not,
+/// [`RaftStore::bootstrap`](crate::RaftStore::bootstrap) may begin a group. What cannot be looked at counts as held.
+#[must_use]
+pub fn holds_log(dir: &Path) -> bool {
+    ["log", "snapshot"].iter().any(|file| dir.join(file).try_exists().unwrap_or(true))
 }
 
 /// Puts bytes in the place of a file: all of them or the old ones, whatever happens.
@@ -112,10 +158,13 @@ pub(super) fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<File> {
         }
     };
     fs::rename(&temporary, path)?;
-    if let Some(dir) = path.parent() {
-        File::open(dir)?.sync_all()?;
-    }
+    sync_directory(path)?;
     Ok(file)
+}
+
+/// Makes durable that a file is there under its name.
+pub(super) fn sync_directory(of: &Path) -> std::io::Result<()> {
+    of.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }
 
 pub(super) fn failed(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> OpenError {

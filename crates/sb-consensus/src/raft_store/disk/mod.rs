@@ -5,4 +5,5 @@ mod frame;
 mod identity;
 
 pub(crate) use file::FileDisk;
+pub use identity::holds_log;
 pub(crate) use identity::{Directory, Identity};
