@@ -35,6 +35,9 @@ pub enum Event {
     },
     /// The guard as it is now; on connecting to it, after every arming and on every change.
     Guard(GuardReport),
+    /// The connection to the guard is lost, or the guard does not answer any more: what it holds is not known
+    /// until its next report.
+    GuardLost,
     /// The time of [`crate::Machine::poll_timeout`] has come. Early or superfluous ones do no harm.
     Timeout,
 }

@@ -24,6 +24,10 @@ impl Machine {
                 }
                 self.guard = Some(report);
             }
+            Event::GuardLost => {
+                self.guard = None;
+                self.armed = None;
+            }
             Event::Timeout => {}
         }
     }
