@@ -63,7 +63,7 @@ pub use error::{FileError, SqlError};
 pub use follow::{FollowError, FreezeError};
 pub use init_db::InitError;
 pub use instance::{Instance, InstanceConfig, TlsFiles};
-pub use local_data::{LocalData, LocalDataError};
+pub use local_data::{DataIdentity, LocalData, LocalDataError};
 pub use lost_writes::{LOST_TRANSACTIONS_MAX, LostTransaction, LostWrites};
 pub use observation::{Observation, Receiver, Role, Sender, Silence, Status};
 pub use observer::Observer;

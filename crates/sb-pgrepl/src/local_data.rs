@@ -23,6 +23,20 @@ pub enum LocalData {
     },
 }
 
+/// Whose data a directory holds: what the control file alone can tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DataIdentity {
+    /// Nothing: there is no data directory.
+    Absent,
+    /// A clone or a rewind was cut short.
+    Unfinished(Unfinished),
+    /// A database cluster.
+    Present {
+        /// The cluster it belongs to.
+        system_identifier: SystemIdentifier,
+    },
+}
+
 /// The data directory could not be judged.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalDataError {
@@ -38,7 +52,24 @@ pub enum LocalDataError {
 }
 
 impl Instance {
-    /// Looks at the data directory of a stopped server.
+    /// Whose data the directory holds, in some milliseconds: it reads two small files and no WAL. Where its log ends is the
+    /// business of [`Instance::local_data`], which reads everything since the last checkpoint.
+    ///
+    /// # Errors
+    /// When it is there but cannot be read. [`LocalDataError::Position`] is none of them.
+    pub async fn data_identity(&self) -> Result<DataIdentity, LocalDataError> {
+        if let Some(what) = self.unfinished()? {
+            return Ok(DataIdentity::Unfinished(what));
+        }
+        if data_major(self.data_dir()).is_none() {
+            return Ok(DataIdentity::Absent);
+        }
+        let system_identifier = self.control_data().await?.system_identifier;
+        Ok(DataIdentity::Present { system_identifier })
+    }
+
+    /// Looks at the data directory of a stopped server. It reads the log from the last checkpoint on, which takes seconds
+    /// after a busy time: not for a server that is about to be started.
     ///
     /// # Errors
     /// When it is there but cannot be read.

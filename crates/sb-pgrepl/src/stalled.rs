@@ -34,7 +34,8 @@ impl Instance {
         let text = self.log_tail()?;
         // What streamed afterwards has overcome whatever stands before.
         let since = text.rfind("started streaming WAL").map_or(text.as_str(), |at| &text[at..]);
-        let last = SIGNS.iter().filter_map(|(sign, why)| Some((since.rfind(sign)?, *why))).max_by_key(|s| s.0);
+        let last =
+            SIGNS.iter().filter_map(|(sign, why)| Some((since.rfind(sign)?, *why))).max_by_key(|s| s.0);
         last.map(|(_, why)| why)
     }
 

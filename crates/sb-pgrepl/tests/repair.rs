@@ -9,8 +9,8 @@ use std::time::Duration;
 use cluster::{Cluster, SOON, Server, desired, eventually};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use sb_pgrepl::{
-    CloneError, CloneRequest, Desired, LocalData, LostWrites, PrepareError, RepairStep, RewindError,
-    ShutdownMode, SlotName, SourceFacts, StartRole, Unfinished, repair_plan,
+    CloneError, CloneRequest, DataIdentity, Desired, LocalData, LostWrites, PrepareError, RepairStep,
+    RewindError, ShutdownMode, SlotName, SourceFacts, StartRole, Unfinished, repair_plan,
 };
 use sb_pgtypes::{Relation, SystemIdentifier};
 
@@ -168,7 +168,8 @@ async fn a_clone_cut_short_is_never_started_and_the_former_data_can_be_had_back(
     assert!(cloning.await.unwrap_err().is_cancelled());
 
     let what = Unfinished::Clone { source: "a".to_owned(), parked: None };
-    assert_eq!(b.instance.local_data().await.unwrap(), LocalData::Unfinished(what));
+    assert_eq!(b.instance.local_data().await.unwrap(), LocalData::Unfinished(what.clone()));
+    assert_eq!(b.instance.data_identity().await.unwrap(), DataIdentity::Unfinished(what));
     let upstream = a.upstream_for(&b);
     let role = StartRole::Standby(Some(upstream));
     let error = b.instance.prepare_start(&role, &desired()).await.unwrap_err();
@@ -188,7 +189,10 @@ async fn a_clone_cut_short_is_never_started_and_the_former_data_can_be_had_back(
 async fn former_data_that_was_parked_by_a_clone_cut_short_comes_back() {
     let cluster = Cluster::new();
     let b = cluster.server("b");
+    assert_eq!(b.instance.data_identity().await.unwrap(), DataIdentity::Absent);
     let identifier = b.instance.init_db().await.unwrap();
+    let present = DataIdentity::Present { system_identifier: identifier };
+    assert_eq!(b.instance.data_identity().await.unwrap(), present);
     // As after a power cut between the two renames of a clone.
     let config = b.instance.config();
     let parked = config.parked_dir.join("data-1");
