@@ -117,7 +117,7 @@ fn raise_loopback() -> io::Result<()> {
     // SAFETY: all zeros is a valid `ifreq`, and the name keeps its end.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
-        *to = from.cast_signed() as libc::c_char;
+        *to = libc::c_char::from_ne_bytes([*from]);
     }
     request.ifr_ifru.ifru_flags = IFF_UP;
     // SAFETY: SIOCSIFFLAGS reads one `ifreq`, which outlives the call.

@@ -136,6 +136,9 @@ fn run_inside(inside: &Inside, options: &LabOptions) -> ExitCode {
         Err(error) => return complain(&error, Some(error.hint())),
     };
     let Some(socket) = inside.control() else { return ExitCode::FAILURE };
+    if let Err(error) = inside.go_to_background(&root.join("lab.log")) {
+        return complain(&error, None);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return complain(&error, None),

@@ -3,6 +3,7 @@
 //! [`play`] tells the story on a [`Screen`], which it is given: this module prints nothing itself.
 
 mod frame;
+mod journal;
 mod map;
 mod report;
 mod story;

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use sb_api::Event;
 
+use super::journal::Journal;
 use super::{Frame, Screen};
 use crate::lab::{Lab, LabError};
 use crate::picture::Picture;
@@ -54,9 +54,8 @@ pub(super) struct Watch<'a> {
     /// When it went wrong; times are told from here.
     fault: Option<Instant>,
     picture: Picture,
-    journal: [u64; SERVERS_COUNT],
-    /// The last message of each journal: what is tried again and again is told once.
-    told: [String; SERVERS_COUNT],
+    /// By [`Place::index`].
+    journals: [Journal; SERVERS_COUNT],
     lines: VecDeque<String>,
     recorder: Option<Recorder>,
 }
@@ -70,8 +69,7 @@ impl<'a> Watch<'a> {
             started: Instant::now(),
             fault: None,
             picture: Picture::default(),
-            journal: [0; SERVERS_COUNT],
-            told: Default::default(),
+            journals: Default::default(),
             lines: VecDeque::new(),
             recorder: None,
         }
@@ -140,8 +138,7 @@ impl<'a> Watch<'a> {
         let picture = Picture::take(self.lab).await;
         let changes = changes(&self.picture, &picture);
         self.picture = picture;
-        let events = self.new_events().await;
-        for line in events.iter().map(told).chain(changes) {
+        for line in self.news().await.into_iter().chain(changes) {
             self.say(&line);
         }
         let acknowledged = self.acknowledged();
@@ -156,7 +153,7 @@ impl<'a> Watch<'a> {
     }
 
     /// What the journals have since the last look, oldest first within a server.
-    async fn new_events(&mut self) -> Vec<Event> {
+    async fn news(&mut self) -> Vec<String> {
         let answering: Vec<Place> = self
             .picture
             .servers
@@ -164,22 +161,15 @@ impl<'a> Watch<'a> {
             .filter(|server| server.status.is_some())
             .map(|server| server.place)
             .collect();
-        let asked =
-            answering.iter().map(|place| self.lab.agents().events(*place, self.journal[place.index()]));
-        let mut new = Vec::new();
-        for (place, answer) in answering.iter().zip(join_all(asked).await) {
-            let own = answer.unwrap_or_default();
-            if let Some(last) = own.iter().map(|event| event.id).max() {
-                self.journal[place.index()] = last;
-            }
-            for event in own {
-                if self.told[place.index()] != event.message {
-                    self.told[place.index()].clone_from(&event.message);
-                    new.push(event);
-                }
-            }
-        }
-        new
+        let asked = answering
+            .iter()
+            .map(|place| self.lab.agents().events(*place, self.journals[place.index()].last()));
+        let answers = join_all(asked).await;
+        let told = answering.iter().zip(answers).flat_map(|(place, answer)| {
+            let events = answer.unwrap_or_default();
+            self.journals[place.index()].tell(&events)
+        });
+        told.collect()
     }
 
     fn clock(&self) -> String {
@@ -188,10 +178,6 @@ impl<'a> Watch<'a> {
             Some(fault) => format!("{:+8.2} s", fault.elapsed().as_secs_f64()),
         }
     }
-}
-
-fn told(event: &Event) -> String {
-    format!("{:<13} {}", event.server, event.message)
 }
 
 /// Servers whose role has changed, for a story whose journals say nothing of it.

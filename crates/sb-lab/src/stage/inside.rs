@@ -75,6 +75,19 @@ impl Inside {
         self.given.control.map(birth::adopt)
     }
 
+    /// Lets go of the terminal or pipe of the command that started the lab, which would otherwise wait for the lab's
+    /// end; what the lab itself prints goes to a file from here on.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn go_to_background(&self, log: &Path) -> io::Result<()> {
+        let log = fs::File::create(log)?;
+        nix::unistd::dup2_stdin(fs::File::open("/dev/null")?)?;
+        nix::unistd::dup2_stdout(&log)?;
+        nix::unistd::dup2_stderr(&log)?;
+        Ok(())
+    }
+
     /// Makes `/proc` show the lab's processes and mounts the lab's files: a file system in memory, or the directory
     /// that the launcher has made. Returns where. Nobody outside sees these mounts.
     ///
