@@ -17,7 +17,8 @@ where
     F: Future<Output = Result<(), AgentError>>,
 {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let runtime = builder.worker_threads(WORKER_THREADS).enable_all().build().map_err(|e| report::system(&e))?;
+    let runtime =
+        builder.worker_threads(WORKER_THREADS).enable_all().build().map_err(|e| report::system(&e))?;
     runtime.block_on(async {
         let stop = CancellationToken::new();
         let mut terminate = signal(SignalKind::terminate()).map_err(|e| report::system(&e))?;

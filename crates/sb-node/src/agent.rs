@@ -106,7 +106,8 @@ impl Base {
     async fn open_store(&self) -> Result<Store<Replicated>, AgentError> {
         let timings = self.topology.policy().failover.timings;
         let (cluster, name) = (self.identity.cluster_id.as_str(), self.me.name.as_str());
-        let mut raft = RaftConfig::new(cluster, self.layout.raft_dir(), name, peer_address(&self.me).to_string());
+        let mut raft =
+            RaftConfig::new(cluster, self.layout.raft_dir(), name, peer_address(&self.me).to_string());
         raft.timings.heartbeat_ms = clamp(timings.heartbeat_ms);
         raft.timings.election_min_ms = clamp(timings.election_min_ms);
         raft.timings.election_max_ms = clamp(timings.election_max_ms);
@@ -127,7 +128,8 @@ impl Base {
     }
 
     async fn listen(&self) -> Result<Listeners, AgentError> {
-        let peers = PeerListener::bind(peer_address(&self.me), Arc::new(self.credentials.peer_server_config()?));
+        let peers =
+            PeerListener::bind(peer_address(&self.me), Arc::new(self.credentials.peer_server_config()?));
         let api_address = SocketAddr::new(self.me.mesh_address, API_PORT);
         let tls = Arc::new(self.credentials.api_server_config()?);
         Ok(Listeners {
@@ -164,7 +166,7 @@ impl Base {
             journal: self.journal.clone(),
         });
         let session = self.memory.begin_session()?;
-        let config = machine_config(&self.topology, me, &self.identity, &store, session);
+        let config = machine_config(&self.topology, &self.me, &self.identity, &store, session);
         config.timings.check()?;
         let machine = Machine::new(config, self.memory.recall()?, boottime::now());
         let (state, state_seen) = watch::channel(State::Starting);
@@ -212,7 +214,9 @@ impl Base {
     fn data_dir(&self) -> PathBuf {
         match &self.me.postgres {
             PostgresPlacement::Here { data_dir: Some(dir), .. } => dir.clone(),
-            PostgresPlacement::Here { data_dir: None, .. } | PostgresPlacement::Nowhere => self.layout.data_dir(),
+            PostgresPlacement::Here { data_dir: None, .. } | PostgresPlacement::Nowhere => {
+                self.layout.data_dir()
+            }
         }
     }
 

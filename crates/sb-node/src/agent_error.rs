@@ -92,7 +92,9 @@ impl AgentError {
                 "Put this server's bundle in place: sb-cli init makes one for every server."
             }
             Self::Listen(_) => "Find who holds it: ss -lntp; is another agent running?",
-            Self::UnknownServer { .. } => "The name in identity.json must be one of the servers in sites.json.",
+            Self::UnknownServer { .. } => {
+                "The name in identity.json must be one of the servers in sites.json."
+            }
             Self::Store(OpenError::Corrupt { .. }) => REJOIN,
             Self::Remember(RememberError::Damaged { .. }) => REJOIN,
             Self::Copy(CopyError::Damaged { .. }) => {

@@ -27,7 +27,9 @@ pub async fn begins_store(
     topology: &Topology,
     credentials: &Credentials,
 ) -> bool {
-    identity.bootstrap && untouched(layout, data_dir) && !somebody_knows(identity, topology, credentials).await
+    identity.bootstrap
+        && untouched(layout, data_dir)
+        && !somebody_knows(identity, topology, credentials).await
 }
 
 /// Whether nothing here tells of an earlier life. The session is counted only after the store is open, so a first start
@@ -42,7 +44,9 @@ fn untouched(layout: &Layout, data_dir: &Path) -> bool {
 async fn somebody_knows(identity: &Identity, topology: &Topology, credentials: &Credentials) -> bool {
     let mut asked = JoinSet::new();
     for server in topology.servers().filter(|s| s.name != identity.server) {
-        let Ok(target) = Target::peer(server.name.clone(), peer_address(server), credentials) else { continue };
+        let Ok(target) = Target::peer(server.name.clone(), peer_address(server), credentials) else {
+            continue;
+        };
         let client = Client::new(target).deadline(Duration::from_millis(ASK_MS_MAX));
         asked.spawn(async move { knows(&client).await });
     }

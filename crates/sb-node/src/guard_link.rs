@@ -9,11 +9,12 @@ use std::time::Duration;
 use sb_failover::{Armed, BootTime, Event, GuardReport, Processes, Term};
 use tokio::sync::{Mutex, Notify, mpsc, watch};
 
-use crate::packet_fence::PacketFence;
 use crate::guard::{
     BootNanos, ConnectLimits, GuardClient, GuardClientError, GuardEvents, GuardNotice, GuardStatus,
-    Postmaster, Term as GuardTerm, socket_path,
+    Postmaster, Role, StartSpec, Term as GuardTerm, socket_path,
 };
+use crate::packet_fence::PacketFence;
+use crate::teller::Teller;
 
 /// Longest wait for an answer of the guard, in milliseconds. It answers in microseconds or is not scheduled.
 pub const GUARD_ANSWER_MS_MAX: u64 = 1_000;
@@ -234,6 +235,7 @@ impl GuardLink {
                     self.listen(notices).await;
                     self.inner.client.send_replace(None);
                     self.inner.status.send_replace(None);
+                    self.inner.teller.tell(Event::GuardLost).await;
                     self.inner.changed.notify_one();
                     tracing::warn!("the connection to the guard is lost");
                 }

@@ -78,7 +78,9 @@ impl Membership {
         for server in self.topology.servers().filter(|s| s.name != self.me.name) {
             let answer = self.ask_one(&server.name, peer_address(server), &request).await;
             let answer = match answer {
-                Ok(JoinAnswer::Elsewhere { leader, address }) => self.ask_leader(&leader, address, &request).await,
+                Ok(JoinAnswer::Elsewhere { leader, address }) => {
+                    self.ask_leader(&leader, address, &request).await
+                }
                 other => other,
             };
             match answer {
@@ -172,7 +174,10 @@ pub async fn admit(
     request: JoinRequest,
 ) -> Refused<JoinAnswer> {
     if request.cluster_id != cluster_id {
-        return Err(Box::new(Problem::refused("join.other_cluster", format!("`{peer}` belongs to another cluster"))));
+        return Err(Box::new(Problem::refused(
+            "join.other_cluster",
+            format!("`{peer}` belongs to another cluster"),
+        )));
     }
     if topology.server(peer).is_none() {
         let title = format!("`{peer}` is not in the topology");

@@ -171,10 +171,12 @@ fn note_end(tracked: &mut Tracked, record: &ClusterRecord) -> bool {
             finish(&mut tracked.operation, OperationState::Done, StepState::Done);
         }
         holder => {
-            let now = holder.map_or_else(|| "nobody holds the lease".to_owned(), |h| format!("`{h}` holds the lease"));
-            let problem = Problem::refused("transfer.not_done", "the transfer was withdrawn or came to another end")
-                .detail(format!("Term {}: {now}.", record.term()))
-                .hint("sb-cli explain says what stands in the way.");
+            let now = holder
+                .map_or_else(|| "nobody holds the lease".to_owned(), |h| format!("`{h}` holds the lease"));
+            let problem =
+                Problem::refused("transfer.not_done", "the transfer was withdrawn or came to another end")
+                    .detail(format!("Term {}: {now}.", record.term()))
+                    .hint("sb-cli explain says what stands in the way.");
             tracked.operation.problem = Some(problem);
             finish(&mut tracked.operation, OperationState::Failed, StepState::Failed);
         }

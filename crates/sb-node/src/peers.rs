@@ -76,7 +76,8 @@ impl Peers {
 
     /// What each peer said last. Waits a moment for fresh words when nobody has looked lately.
     pub async fn look(&self) -> BTreeMap<ServerName, Word> {
-        let before = self.inner.looked.lock().expect("nothing panics while it is held").replace(Instant::now());
+        let before =
+            self.inner.looked.lock().expect("nothing panics while it is held").replace(Instant::now());
         let awake = before.is_some_and(|at| at.elapsed() < Duration::from_millis(AWAKE_MS));
         if !awake {
             let mut rounds = self.inner.rounds.subscribe();

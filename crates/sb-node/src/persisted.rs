@@ -51,11 +51,7 @@ impl Memory {
     /// The memory in a state directory.
     #[must_use]
     pub fn new(layout: &Layout) -> Self {
-        Self {
-            phase: layout.phase_file(),
-            promise: layout.promise_file(),
-            session: layout.session_file(),
-        }
+        Self { phase: layout.phase_file(), promise: layout.promise_file(), session: layout.session_file() }
     }
 
     /// What the failover machine stored.

@@ -72,13 +72,20 @@ pub fn at_boot(layout: &Layout, journal: &Journal) -> Result<Topology, AgentErro
     Ok(in_force)
 }
 
-fn note_difference(journal: &Journal, in_force: &Topology, documents: Result<Topology, Problems>, generation: u64) {
+fn note_difference(
+    journal: &Journal,
+    in_force: &Topology,
+    documents: Result<Topology, Problems>,
+    generation: u64,
+) {
     let message = match documents {
         Ok(topology) if topology.to_json() == in_force.to_json() => return,
         Ok(_) => "the documents differ from the topology in force, which wins",
         Err(_) => "the documents have problems; the topology in force is used",
     };
-    journal.record(Entry::new("topology.differs", message).detail(format!("In force is generation {generation}.")));
+    journal.record(
+        Entry::new("topology.differs", message).detail(format!("In force is generation {generation}.")),
+    );
 }
 
 fn read(layout: &Layout) -> Result<Option<Copy>, CopyError> {
@@ -92,7 +99,12 @@ fn read(layout: &Layout) -> Result<Option<Copy>, CopyError> {
 }
 
 /// Puts the first topology into the store if there is none, and keeps the copy of what is in force, until `stop`.
-pub async fn keep(layout: Layout, topology: Arc<Topology>, store: Store<Replicated>, stop: CancellationToken) {
+pub async fn keep(
+    layout: Layout,
+    topology: Arc<Topology>,
+    store: Store<Replicated>,
+    stop: CancellationToken,
+) {
     let mut records = store.watch();
     let mut kept = 0;
     loop {

@@ -13,7 +13,9 @@ pub fn entry(entry: &JournalEntry) -> Entry {
         }
         JournalEntry::Detected { holder, term, seq } => {
             let message = format!("`{holder}` has stopped renewing its lease");
-            Entry::new("failover.detected", message).term(term.get()).detail(format!("The last renewal was {seq}."))
+            Entry::new("failover.detected", message)
+                .term(term.get())
+                .detail(format!("The last renewal was {seq}."))
         }
         JournalEntry::Frozen { term, position } => {
             Entry::new("failover.frozen", "this server takes nothing more from the primary")

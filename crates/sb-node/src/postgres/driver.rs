@@ -13,9 +13,9 @@ use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::desired;
-use crate::packet_fence::PacketFence;
 use crate::guard_link::GuardLink;
 use crate::journal::Journal;
+use crate::packet_fence::PacketFence;
 use crate::persisted::Memory;
 use crate::teller::Teller;
 
@@ -196,9 +196,14 @@ impl Driver {
     }
 
     /// `source` as something to stream from.
-    pub(super) fn upstream(&self, source: &ServerName, slot: desired::Slot) -> Result<sb_pgrepl::Upstream, OpFailure> {
+    pub(super) fn upstream(
+        &self,
+        source: &ServerName,
+        slot: desired::Slot,
+    ) -> Result<sb_pgrepl::Upstream, OpFailure> {
         let found = desired::upstream(&self.config.topology, source, &self.config.me.name, slot);
-        let unknown = || OpFailure::Failed { detail: format!("`{source}` has no PostgreSQL in the topology") };
+        let unknown =
+            || OpFailure::Failed { detail: format!("`{source}` has no PostgreSQL in the topology") };
         found.ok_or_else(unknown)
     }
 

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sb_failover::{Broken, DataDirectory, Event, Follower, Observation, Processes, Role, State};
-use sb_pgrepl::{LocalData, Observer, Silence, Status};
-use sb_pgtypes::Position;
+use sb_pgrepl::{DataIdentity, Observer, Silence, Status};
 use sb_topology::ServerName;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -48,7 +47,7 @@ pub struct Watcher {
     state: watch::Receiver<State>,
     state_since: Instant,
     seen: watch::Sender<Seen>,
-    local: Option<LocalData>,
+    local: Option<DataIdentity>,
     not_streaming_since: Option<Instant>,
 }
 
@@ -124,7 +123,10 @@ impl Watcher {
             sb_pgrepl::Observation::Silent(silence) => {
                 // Without the guard's word that nothing runs, silence proves nothing.
                 let known = guard.is_some();
-                Seen { status: None, observation: known.then(|| silent(&silence, self.last_data())).flatten() }
+                Seen {
+                    status: None,
+                    observation: known.then(|| silent(&silence, self.last_data())).flatten(),
+                }
             }
         }
     }
@@ -132,24 +134,19 @@ impl Watcher {
     /// No process of PostgreSQL: what lies on the disk.
     async fn stopped(&mut self) -> Option<Observation> {
         if self.local.is_none() {
-            // Whoever works on the directory tells how it ends; half of it is no observation.
-            let Ok(_work) = self.driver.work.try_lock() else { return self.last(Role::Stopped) };
-            match self.driver.instance().local_data().await {
-                Ok(local) => self.local = Some(local),
+            match self.driver.instance().data_identity().await {
+                Ok(data) => self.local = Some(data),
                 Err(error) => {
                     tracing::warn!(error = %super::driver::chain(&error), "cannot judge the data directory");
                     return None;
                 }
             }
         }
-        let (data, position) = match self.local.as_ref()? {
-            LocalData::Absent | LocalData::Unfinished(_) => (DataDirectory::Absent, None),
-            LocalData::Present { system_identifier, lineage, end, .. } => {
-                let position = end.map(|flushed| Position { lineage: lineage.clone(), flushed });
-                (DataDirectory::Present(*system_identifier), position)
-            }
+        let data = match self.local.as_ref()? {
+            DataIdentity::Absent | DataIdentity::Unfinished(_) => DataDirectory::Absent,
+            DataIdentity::Present { system_identifier } => DataDirectory::Present(*system_identifier),
         };
-        Some(Observation { role: Role::Stopped, data, position, ..nothing(data) })
+        Some(Observation { role: Role::Stopped, ..nothing(data) })
     }
 
     fn answered(&mut self, status: &Status) -> Observation {
@@ -161,7 +158,9 @@ impl Watcher {
         let streaming_from = status.receiver.as_ref().filter(|r| r.status == "streaming").and_then(|r| {
             let upstream = r.upstream.as_ref()?;
             let by_name = upstream.parse::<ServerName>().ok();
-            by_name.or_else(|| super::desired::server_at(&self.driver.config.topology, upstream.parse().ok()?).cloned())
+            by_name.or_else(|| {
+                super::desired::server_at(&self.driver.config.topology, upstream.parse().ok()?).cloned()
+            })
         });
         let broken = self.broken(role, streaming_from.is_some());
         let followers = status.senders.iter().filter_map(|sender| {
@@ -201,11 +200,6 @@ impl Watcher {
     fn last_data(&self) -> DataDirectory {
         let seen = self.seen.borrow();
         seen.observation.as_ref().map_or(DataDirectory::Absent, |o| o.data)
-    }
-
-    fn last(&self, role: Role) -> Option<Observation> {
-        let seen = self.seen.borrow();
-        seen.observation.as_ref().map(|o| Observation { role, ..nothing(o.data) })
     }
 }
 

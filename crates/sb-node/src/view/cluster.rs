@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sb_api::{
-    ClusterStatus, Durability, HistoryEntry, Level, PauseStatus, Role, SCHEMA_VERSION, ServerStatus, SiteStatus,
-    Status, StoreRole, StoreStatus, Verdict,
+    ClusterStatus, Durability, HistoryEntry, Level, PauseStatus, Role, SCHEMA_VERSION, ServerStatus,
+    SiteStatus, Status, StoreRole, StoreStatus, Verdict,
 };
 use sb_failover::ClusterRecord;
 use sb_failover::record::{self, HandoverReason};
@@ -137,7 +137,9 @@ fn verdict(record: &ClusterRecord, servers: &[ServerStatus], store: &StoreStatus
         return critical("the cluster has no database yet".to_owned());
     };
     if store.majority == Some(false) || store.leader.is_none() {
-        return critical("this server hears no majority of the store: nobody may write on its side".to_owned());
+        return critical(
+            "this server hears no majority of the store: nobody may write on its side".to_owned(),
+        );
     }
     let primary = servers.iter().find(|s| s.role == Role::Primary);
     let Some(primary) = primary.filter(|s| record.holder().is_some_and(|h| h.as_str() == s.name)) else {
@@ -147,10 +149,8 @@ fn verdict(record: &ClusterRecord, servers: &[ServerStatus], store: &StoreStatus
     let (all, streaming) = others.fold((0, 0), |(all, streaming), s| {
         (all + 1, streaming + usize::from(s.role == Role::Standby && s.upstream.is_some()))
     });
-    let sentence = format!(
-        "`{}` is primary (term {}); {streaming} of {all} standbys stream",
-        primary.name, lease.term
-    );
+    let sentence =
+        format!("`{}` is primary (term {}); {streaming} of {all} standbys stream", primary.name, lease.term);
     let whole = streaming == all && record.pause.is_none() && degraded(record).is_none();
     Verdict { level: if whole { Level::Ok } else { Level::Degraded }, sentence }
 }

@@ -22,11 +22,17 @@ impl Agent {
         let record = self.record();
         let mut details = Vec::new();
         if let Some(lease) = &record.lease {
-            details.push(format!("The lease of term {} is `{}`'s, renewed {} times.", lease.term, lease.holder, lease.seq));
+            details.push(format!(
+                "The lease of term {} is `{}`'s, renewed {} times.",
+                lease.term, lease.holder, lease.seq
+            ));
         }
         if let Some(position) = &record.position {
             let timeline = position.lineage.current();
-            details.push(format!("The primary's last known position is {} on timeline {timeline}.", position.flushed));
+            details.push(format!(
+                "The primary's last known position is {} on timeline {timeline}.",
+                position.flushed
+            ));
         }
         for (server, report) in record.valid_reports() {
             details.push(format!("`{server}` has promised and stands at {}.", report.position.flushed));
@@ -41,7 +47,12 @@ impl Agent {
             subject: "cluster".to_owned(),
             message: status.cluster.verdict.sentence.clone(),
             details,
-            next: self.turn.borrow().as_ref().map(|turn| turn.explanation.next.clone()).filter(|n| !n.is_empty()),
+            next: self
+                .turn
+                .borrow()
+                .as_ref()
+                .map(|turn| turn.explanation.next.clone())
+                .filter(|n| !n.is_empty()),
             hints: Vec::new(),
             candidates: candidates.collect(),
         }
@@ -90,7 +101,8 @@ impl Agent {
         let peers = self.peers.look().await;
         let status = self.cluster_status(&peers);
         let unknown = || {
-            let problem = Problem::not_found("explain.unknown", format!("there is no server or operation `{name}`"));
+            let problem =
+                Problem::not_found("explain.unknown", format!("there is no server or operation `{name}`"));
             Box::new(problem.hint("sb-cli status names the servers, sb-cli ops the operations."))
         };
         let server = status.servers.iter().find(|s| s.name == name).ok_or_else(unknown)?;
@@ -102,7 +114,10 @@ impl Agent {
             details: server.problems.clone(),
             next: None,
             hints: vec![format!("On that server itself: sb-cli explain {name}")],
-            candidates: vec![Candidate { server: name.to_owned(), gates: candidate_gates(&status, &server_name) }],
+            candidates: vec![Candidate {
+                server: name.to_owned(),
+                gates: candidate_gates(&status, &server_name),
+            }],
         })
     }
 }

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sb_api::{
-    EVENTS_PER_ANSWER_MAX, Event, Explanation, FailoverRequest, HistoryEntry, JoinAnswer, JoinRequest, Operation,
-    PauseRequest, PeerStatus, Refused, ResumeRequest, ServerStatus, Status, SwitchoverRequest,
+    EVENTS_PER_ANSWER_MAX, Event, Explanation, FailoverRequest, HistoryEntry, JoinAnswer, JoinRequest,
+    Operation, PauseRequest, PeerStatus, Refused, ResumeRequest, ServerStatus, Status, SwitchoverRequest,
 };
 use sb_client::state::Identity;
 use sb_consensus::Store;
@@ -21,12 +21,12 @@ use sb_topology::{Server, ServerName, Topology};
 use tokio::sync::watch;
 
 use crate::boottime;
-use crate::packet_fence::PacketFence;
 use crate::guard_link::GuardLink;
 use crate::http::{AgentView, Alive, Caller, Health, Postgres, Serves};
 use crate::journal::Journal;
 use crate::membership;
 use crate::operations::Operations;
+use crate::packet_fence::PacketFence;
 use crate::peers::Peers;
 use crate::postgres::Seen;
 use crate::replicated::Replicated;

@@ -23,7 +23,11 @@ const REQUEST_MS_MAX: u64 = 4_000;
 const SWITCHOVER_LAG_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 impl Agent {
-    pub(super) async fn request_switchover(&self, by: &Caller, request: SwitchoverRequest) -> Refused<Operation> {
+    pub(super) async fn request_switchover(
+        &self,
+        by: &Caller,
+        request: SwitchoverRequest,
+    ) -> Refused<Operation> {
         let peers = self.peers.look().await;
         let status = self.cluster_status(&peers);
         let mut gates = self.common_gates(&status, request.expect_primary.as_deref());
@@ -73,7 +77,8 @@ impl Agent {
     pub(super) async fn request_pause(&self, by: &Caller, request: PauseRequest) -> Refused<Operation> {
         let for_ms = request.for_seconds.saturating_mul(1_000);
         if for_ms == 0 || for_ms > PAUSE_MS_MAX {
-            let detail = format!("Asked for {} s; allowed are 1 to {} s.", request.for_seconds, PAUSE_MS_MAX / 1_000);
+            let detail =
+                format!("Asked for {} s; allowed are 1 to {} s.", request.for_seconds, PAUSE_MS_MAX / 1_000);
             let problem = Problem::new(400, "pause.length", "a pause has a length that ends by itself");
             return Err(Box::new(problem.detail(detail)));
         }
@@ -90,7 +95,8 @@ impl Agent {
 
     pub(super) async fn request_resume(&self, by: &Caller, request: ResumeRequest) -> Refused<Operation> {
         let record = self.record();
-        let not_paused = || Box::new(Problem::refused("resume.not_paused", "automatic failover is not paused"));
+        let not_paused =
+            || Box::new(Problem::refused("resume.not_paused", "automatic failover is not paused"));
         let id = record.pause.as_ref().ok_or_else(not_paused)?.id;
         let operation = new_operation(fresh_id(), "resume", &by.name, &[]);
         let result = "automatic failover is on".to_owned();
@@ -112,7 +118,8 @@ impl Agent {
         let id = TransferId(id);
         let since = self.record().term();
         let mark = Mark::Transfer { id, since, to: to.as_ref().map(ToString::to_string) };
-        self.propose(Request::RequestTransfer { transfer: Transfer { id, to, kind, by: by.name.clone() } }).await?;
+        self.propose(Request::RequestTransfer { transfer: Transfer { id, to, kind, by: by.name.clone() } })
+            .await?;
         self.operations.begin(operation.clone(), mark).await;
         Ok(operation)
     }
@@ -160,7 +167,12 @@ impl Agent {
         let primary = status.cluster.primary.as_deref();
         let store = status.cluster.store.majority != Some(false) && status.cluster.store.leader.is_some();
         let mut gates = vec![
-            gate("store", if store { "a majority answers" } else { "no majority" }, "a majority answers", store),
+            gate(
+                "store",
+                if store { "a majority answers" } else { "no majority" },
+                "a majority answers",
+                store,
+            ),
             gate("primary", primary.unwrap_or("none"), "one holds the lease", primary.is_some()),
             gate(
                 "transfer",

@@ -23,7 +23,8 @@ impl Agent {
         own.incarnation = Some(self.store.member().id.get());
         own.reachable = Some(true);
         own.promotable = Some(self.me.has_postgres());
-        own.upstream = seen.observation.as_ref().and_then(|o| o.streaming_from.as_ref()).map(ToString::to_string);
+        own.upstream =
+            seen.observation.as_ref().and_then(|o| o.streaming_from.as_ref()).map(ToString::to_string);
         own.lease = self.lease_status(state);
         own.guard = Some(self.guard_status());
         own.kernel_fence = match self.fence.passage() {
