@@ -34,7 +34,7 @@ pub fn run_lab(args: LabArgs) -> ExitCode {
         (_, LabCommand::Up(options)) => up(options),
         (_, LabCommand::Down) => ask(&Request::Down),
         (_, LabCommand::Status) => ask(&Request::Status),
-        (_, LabCommand::Shell { server, command }) => shell(*server, command),
+        (_, LabCommand::Shell { place, command }) => shell(*place, command),
         (_, verb) => verb.fault().map_or(ExitCode::FAILURE, |fault| ask(&Request::Apply(fault))),
     }
 }

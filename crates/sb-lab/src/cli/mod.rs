@@ -39,7 +39,7 @@ pub struct LabArgs {
     pub command: LabCommand,
 }
 
-/// The verbs of `sb-cli lab`.
+/// The verbs of `sb-cli lab`. No argument is called `server`: programs have an option of that name for all verbs.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum LabCommand {
     /// Bring up five sites in the background
@@ -51,8 +51,8 @@ pub enum LabCommand {
     /// Open a shell inside a server's network (`office` is where the clients sit)
     Shell {
         /// Server, or `office`
-        #[arg(value_parser = place)]
-        server: Place,
+        #[arg(value_name = "SERVER", value_parser = place)]
+        place: Place,
         /// A command instead of an interactive shell
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
@@ -81,7 +81,8 @@ pub enum LabCommand {
     /// Kill a part of a server, or its host: everything on it, and its network goes dark
     Kill {
         /// Server or site
-        server: Target,
+        #[arg(value_name = "SERVER|SITE")]
+        place: Target,
         /// What to kill
         #[arg(value_enum, default_value = "host")]
         part: Part,
@@ -89,7 +90,8 @@ pub enum LabCommand {
     /// Stop a server like a paused virtual machine, or only a part of it
     Freeze {
         /// Server or site
-        server: Target,
+        #[arg(value_name = "SERVER|SITE")]
+        place: Target,
         /// What to stop
         #[arg(value_enum, default_value = "host")]
         part: Part,
@@ -97,12 +99,14 @@ pub enum LabCommand {
     /// Let what is frozen go on
     Thaw {
         /// Server or site
-        server: Target,
+        #[arg(value_name = "SERVER|SITE")]
+        place: Target,
     },
     /// Switch lost hosts on again
     Return {
         /// Server or site
-        server: Target,
+        #[arg(value_name = "SERVER|SITE")]
+        place: Target,
     },
 }
 
@@ -115,10 +119,10 @@ impl LabCommand {
             Self::CutBoth { a, b } => Fault::CutBoth(a, b),
             Self::Isolate { place } => Fault::Isolate(place),
             Self::Heal => Fault::Heal,
-            Self::Kill { server, part } => Fault::Kill(server, part),
-            Self::Freeze { server, part } => Fault::Freeze(server, part),
-            Self::Thaw { server } => Fault::Thaw(server),
-            Self::Return { server } => Fault::Return(server),
+            Self::Kill { place, part } => Fault::Kill(place, part),
+            Self::Freeze { place, part } => Fault::Freeze(place, part),
+            Self::Thaw { place } => Fault::Thaw(place),
+            Self::Return { place } => Fault::Return(place),
         })
     }
 }
@@ -150,6 +154,9 @@ mod tests {
 
     #[derive(Debug, Parser)]
     struct Words {
+        /// As `sb-cli` has it, before any verb.
+        #[arg(long, global = true)]
+        server: Option<String>,
         #[command(flatten)]
         lab: LabArgs,
     }
@@ -172,6 +179,13 @@ mod tests {
         );
         assert_eq!(fault(&["heal"]), Some(Fault::Heal));
         assert_eq!(fault(&["down"]), None);
+    }
+
+    #[test]
+    fn a_shell_takes_its_command_as_it_is() {
+        let words = Words::try_parse_from(["lab", "shell", "ravena-1", "--", "psql", "-c", "select 1"]).unwrap();
+        let LabCommand::Shell { place, command } = words.lab.command else { panic!("{words:?}") };
+        assert_eq!((place.name(), command.join(" ").as_str()), ("ravena-1", "psql -c select 1"));
     }
 
     #[test]
