@@ -133,7 +133,7 @@ impl Journal {
         let mut inner = self.inner.lock().expect("a panic while writing the journal ends the agent");
         let event = Event {
             id: inner.next_id,
-            at: jiff::Timestamp::now().to_string(),
+            at: crate::operations::now(),
             server: self.server.clone(),
             kind: entry.kind.to_owned(),
             term: entry.term,

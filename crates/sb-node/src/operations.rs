@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use sb_api::{Operation, OperationState, Problem, Step, StepState};
 use sb_consensus::Applied;
@@ -54,6 +55,8 @@ struct Remembered {
 pub struct Operations {
     file: Arc<Mutex<PathBuf>>,
     remembered: Arc<Mutex<Remembered>>,
+    /// Since when this agent has seen the pause with this id.
+    pause_seen: Arc<Mutex<Option<(u64, Instant)>>>,
 }
 
 impl Operations {
@@ -61,7 +64,11 @@ impl Operations {
     #[must_use]
     pub fn open(file: PathBuf) -> Self {
         let read = std::fs::read(&file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        Self { file: Arc::new(Mutex::new(file)), remembered: Arc::new(Mutex::new(read.unwrap_or_default())) }
+        Self {
+            file: Arc::new(Mutex::new(file)),
+            remembered: Arc::new(Mutex::new(read.unwrap_or_default())),
+            pause_seen: Arc::default(),
+        }
     }
 
     /// Notes the moments of new terms and the ends of operations, until `stop`.
@@ -72,7 +79,7 @@ impl Operations {
     ) {
         loop {
             let record = records.borrow_and_update().view.clone();
-            if self.note(&record) {
+            if self.note(&record, None) {
                 let operations = self.clone();
                 let _ = tokio::task::spawn_blocking(move || operations.save()).await;
             }
@@ -96,17 +103,17 @@ impl Operations {
         let _ = tokio::task::spawn_blocking(move || operations.save()).await;
     }
 
-    /// Every operation remembered, oldest first, as `record` shows it now.
+    /// Every operation remembered, oldest first, as `record` shows it now and while `writable` takes writes.
     #[must_use]
-    pub fn all(&self, record: &ClusterRecord) -> Vec<Operation> {
-        self.note(record);
+    pub fn all(&self, record: &ClusterRecord, writable: Option<&str>) -> Vec<Operation> {
+        self.note(record, writable);
         self.lock().operations.iter().map(|tracked| tracked.operation.clone()).collect()
     }
 
     /// One operation.
     #[must_use]
-    pub fn one(&self, id: &str, record: &ClusterRecord) -> Option<Operation> {
-        self.all(record).into_iter().find(|operation| operation.id == id)
+    pub fn one(&self, id: &str, record: &ClusterRecord, writable: Option<&str>) -> Option<Operation> {
+        self.all(record, writable).into_iter().find(|operation| operation.id == id)
     }
 
     /// When this server saw `term` begin: UTC, RFC 3339, for people.
@@ -116,13 +123,32 @@ impl Operations {
     }
 
     /// Whether something changed.
-    fn note(&self, record: &ClusterRecord) -> bool {
+    fn note(&self, record: &ClusterRecord, writable: Option<&str>) -> bool {
+        self.note_pause(record);
         let mut remembered = self.lock();
         let mut changed = note_moments(&mut remembered.moments, record);
         for tracked in &mut remembered.operations {
-            changed |= note_end(tracked, record);
+            changed |= note_end(tracked, record, writable);
         }
         changed
+    }
+
+    fn note_pause(&self, record: &ClusterRecord) {
+        let mut seen = self.pause_seen.lock().expect("nothing panics while it is held");
+        match (&record.pause, *seen) {
+            (None, _) => *seen = None,
+            (Some(pause), Some((id, _))) if pause.id == id => {}
+            (Some(pause), _) => *seen = Some((pause.id, Instant::now())),
+        }
+    }
+
+    /// How long the pause in `record` will last, counted from when this agent saw it.
+    #[must_use]
+    pub fn pause_remaining(&self, record: &ClusterRecord) -> Option<Duration> {
+        self.note_pause(record);
+        let (_, since) = (*self.pause_seen.lock().expect("nothing panics while it is held"))?;
+        let length = Duration::from_millis(record.pause.as_ref()?.for_ms);
+        Some(length.saturating_sub(since.elapsed()))
     }
 
     fn save(&self) {
@@ -146,7 +172,7 @@ fn note_moments(moments: &mut BTreeMap<Term, String>, record: &ClusterRecord) ->
     let mut changed = false;
     for handover in &record.history {
         if !moments.contains_key(&handover.term) && !first_look {
-            moments.insert(handover.term, jiff::Timestamp::now().to_string());
+            moments.insert(handover.term, now());
             changed = true;
         }
     }
@@ -156,7 +182,7 @@ fn note_moments(moments: &mut BTreeMap<Term, String>, record: &ClusterRecord) ->
     changed
 }
 
-fn note_end(tracked: &mut Tracked, record: &ClusterRecord) -> bool {
+fn note_end(tracked: &mut Tracked, record: &ClusterRecord, writable: Option<&str>) -> bool {
     let Mark::Transfer { id, since, to } = &tracked.mark else { return false };
     let pending = record.transfer.as_ref().is_some_and(|transfer| transfer.id == *id);
     if pending || tracked.operation.ended() {
@@ -165,6 +191,10 @@ fn note_end(tracked: &mut Tracked, record: &ClusterRecord) -> bool {
     let holder = record.holder().map(|holder| holder.as_str().to_owned());
     let wanted = to.as_ref().is_none_or(|to| holder.as_ref() == Some(to));
     match holder {
+        // Done is when clients are let in, not when the lease has moved.
+        Some(holder) if record.term() > *since && wanted && writable != Some(holder.as_str()) => {
+            return false;
+        }
         Some(holder) if record.term() > *since && wanted => {
             let term = record.term();
             tracked.operation.result = Some(format!("`{holder}` is primary (term {term})"));
@@ -192,6 +222,12 @@ fn finish(operation: &mut Operation, state: OperationState, step: StepState) {
     }
 }
 
+/// UTC, RFC 3339, to the millisecond: for people, never compared between servers.
+#[must_use]
+pub fn now() -> String {
+    format!("{:.3}", jiff::Timestamp::now())
+}
+
 /// An operation that begins now.
 #[must_use]
 pub fn new_operation(id: u64, kind: &str, by: &str, steps: &[String]) -> Operation {
@@ -201,7 +237,7 @@ pub fn new_operation(id: u64, kind: &str, by: &str, steps: &[String]) -> Operati
         kind: kind.to_owned(),
         state: OperationState::Running,
         by: by.to_owned(),
-        started_at: jiff::Timestamp::now().to_string(),
+        started_at: now(),
         steps: steps.iter().map(step).collect(),
         result: None,
         problem: None,

@@ -21,12 +21,12 @@ const MAJORITY_MS_MAX: u64 = 2_500;
 impl Agent {
     pub(super) fn cluster_status(&self, peers: &BTreeMap<ServerName, Word>) -> Status {
         let record = self.record();
-        let servers: Vec<ServerStatus> =
-            self.topology.servers().map(|server| self.status_of(&server.name, peers)).collect();
+        let in_order = self.sites_in_order().into_iter().flat_map(|site| &site.servers);
+        let servers: Vec<ServerStatus> = in_order.map(|server| self.status_of(&server.name, peers)).collect();
         Status {
             schema_version: SCHEMA_VERSION,
             observer: self.me.name.to_string(),
-            at: jiff::Timestamp::now().to_string(),
+            at: crate::operations::now(),
             cluster: self.cluster(&record, &servers),
             sites: self.sites(),
             servers,
@@ -72,7 +72,7 @@ impl Agent {
             paused: record.pause.as_ref().map(|pause| PauseStatus {
                 by: pause.by.clone(),
                 reason: Some(pause.reason.clone()).filter(|reason| !reason.is_empty()),
-                remaining_seconds: None,
+                remaining_seconds: self.operations.pause_remaining(record).map(|left| left.as_secs()),
             }),
             degraded: degraded(record),
             store,
@@ -81,7 +81,7 @@ impl Agent {
         }
     }
 
-    fn store_status(&self) -> StoreStatus {
+    pub(super) fn store_status(&self) -> StoreStatus {
         let health = self.store.health().borrow().clone();
         StoreStatus {
             leader: health.leader.as_ref().and_then(|leader| leader.name.clone()),
@@ -97,7 +97,15 @@ impl Agent {
             title: Some(site.label.clone()),
             servers: site.servers.iter().map(|s| s.name.to_string()).collect(),
         };
-        self.topology.sites().iter().map(site).collect()
+        self.sites_in_order().into_iter().map(site).collect()
+    }
+
+    /// In the order of preference: where the cluster began, then by priority.
+    fn sites_in_order(&self) -> Vec<&sb_topology::Site> {
+        let mut sites: Vec<_> = self.topology.sites().iter().collect();
+        let home = &self.topology.primary_site().name;
+        sites.sort_by_key(|site| (site.name != *home, site.priority));
+        sites
     }
 
     /// The changes of term in the record; their moments are those that this server's journal noted.
@@ -122,7 +130,7 @@ const fn reason(reason: HandoverReason) -> &'static str {
         HandoverReason::Expired => "failover",
         HandoverReason::Released => "released",
         HandoverReason::Switchover => "switchover",
-        HandoverReason::Failover => "forced",
+        HandoverReason::Failover => "manual failover",
     }
 }
 
@@ -149,8 +157,14 @@ fn verdict(record: &ClusterRecord, servers: &[ServerStatus], store: &StoreStatus
     let (all, streaming) = others.fold((0, 0), |(all, streaming), s| {
         (all + 1, streaming + usize::from(s.role == Role::Standby && s.upstream.is_some()))
     });
-    let sentence =
+    let mut sentence =
         format!("`{}` is primary (term {}); {streaming} of {all} standbys stream", primary.name, lease.term);
+    if record.pause.is_some() {
+        sentence.push_str("; automatic failover is paused");
+    }
+    if degraded(record).is_some() {
+        sentence.push_str("; commits wait for no other server");
+    }
     let whole = streaming == all && record.pause.is_none() && degraded(record).is_none();
     Verdict { level: if whole { Level::Ok } else { Level::Degraded }, sentence }
 }

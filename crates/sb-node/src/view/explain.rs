@@ -47,12 +47,7 @@ impl Agent {
             subject: "cluster".to_owned(),
             message: status.cluster.verdict.sentence.clone(),
             details,
-            next: self
-                .turn
-                .borrow()
-                .as_ref()
-                .map(|turn| turn.explanation.next.clone())
-                .filter(|n| !n.is_empty()),
+            next: None,
             hints: Vec::new(),
             candidates: candidates.collect(),
         }
@@ -88,12 +83,16 @@ impl Agent {
     }
 
     async fn explain_other(&self, name: &str) -> Refused<Explanation> {
-        if let Some(operation) = self.operations.one(name, &self.record()) {
+        if let Some(operation) = self.operations.one(name, &self.record(), self.writable().await.as_deref()) {
             return Ok(Explanation {
                 subject: name.to_owned(),
                 message: format!("{} is {:?}", operation.kind, operation.state).to_lowercase(),
-                details: operation.problem.iter().filter_map(|p| p.detail.clone()).collect(),
-                next: operation.result,
+                details: operation
+                    .result
+                    .into_iter()
+                    .chain(operation.problem.iter().filter_map(|p| p.detail.clone()))
+                    .collect(),
+                next: None,
                 hints: operation.problem.and_then(|p| p.hint).into_iter().collect(),
                 candidates: Vec::new(),
             });

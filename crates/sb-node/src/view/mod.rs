@@ -67,6 +67,13 @@ impl Agent {
         self.turn.borrow().as_ref().map(|turn| turn.explanation.state)
     }
 
+    /// The server that takes writes, by its own word.
+    async fn writable(&self) -> Option<String> {
+        let peers = self.peers.look().await;
+        let servers = self.cluster_status(&peers).servers;
+        servers.into_iter().find(|server| server.role == sb_api::Role::Primary).map(|server| server.name)
+    }
+
     /// Whether this server's lease holds at this moment, by its own clock: the guard's deadline lies ahead.
     fn lease_holds(&self) -> bool {
         let armed = self.guard.status().borrow().as_ref().and_then(|status| status.armed);
@@ -133,11 +140,13 @@ impl AgentView for Agent {
     }
 
     async fn operations(&self) -> Vec<Operation> {
-        self.operations.all(&self.record())
+        let writable = self.writable().await;
+        self.operations.all(&self.record(), writable.as_deref())
     }
 
     async fn operation(&self, id: &str) -> Option<Operation> {
-        self.operations.one(id, &self.record())
+        let writable = self.writable().await;
+        self.operations.one(id, &self.record(), writable.as_deref())
     }
 
     async fn join(&self, peer: &ServerName, request: JoinRequest) -> Refused<JoinAnswer> {

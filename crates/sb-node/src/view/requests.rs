@@ -19,6 +19,9 @@ use crate::operations::{Mark, new_operation};
 /// Longest wait for the store to take a request, in milliseconds.
 const REQUEST_MS_MAX: u64 = 4_000;
 
+/// The gate that a person sets by saying who is primary now.
+const EXPECT_PRIMARY: &str = "expect-primary";
+
 /// How far a server may be behind to be switched over to, in bytes: it has to catch up while nobody writes.
 const SWITCHOVER_LAG_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
@@ -36,7 +39,10 @@ impl Agent {
             Some(to) => gates.extend(switchover_gates(&status, to)),
             None => gates.push(any_candidate(&status)),
         }
-        passed("switchover.refused", "cannot switch over", gates)?;
+        let title = to
+            .as_ref()
+            .map_or_else(|| "cannot switch over".to_owned(), |to| format!("cannot switch over to `{to}`"));
+        passed("switchover.refused", &title, gates)?;
         let from = status.cluster.primary.clone().unwrap_or_default();
         let name = to.as_ref().map_or_else(|| "the best standby".to_owned(), |to| format!("`{to}`"));
         let steps = [
@@ -159,6 +165,10 @@ impl Agent {
         };
         let name: ServerName = text.parse().map_err(|_| unknown())?;
         self.topology.server(&name).ok_or_else(unknown)?;
+        if self.record().holder() == Some(&name) {
+            let problem = Problem::refused("transfer.is_primary", format!("`{name}` is primary already"));
+            return Err(Box::new(problem));
+        }
         Ok(Some(name))
     }
 
@@ -183,7 +193,7 @@ impl Agent {
         ];
         if let Some(expected) = expect_primary {
             let observed = primary.or(record.lease.as_ref().map(|l| l.holder.as_str())).unwrap_or("none");
-            gates.push(gate("expect-primary", observed, expected, observed == expected));
+            gates.push(gate(EXPECT_PRIMARY, observed, expected, observed == expected));
         }
         gates
     }
@@ -192,13 +202,13 @@ impl Agent {
     fn loss_gate(&self, status: &Status, to: &ServerName, accepted: u64) -> Gate {
         let record = self.record();
         let flushed = of(status, to).and_then(|s| s.flushed_lsn.as_ref()?.parse::<Lsn>().ok());
-        let limit = format!("{accepted} bytes");
+        let limit = bytes(accepted);
         match (record.position.as_ref(), flushed) {
             (Some(position), Some(flushed)) => {
                 let missing = position.flushed.bytes_ahead_of(flushed);
                 // A living primary waits for the receiver to have everything, so nothing is lost then.
                 let primary = status.servers.iter().any(|s| s.role == Role::Primary);
-                gate("loss", &format!("{missing} bytes"), &limit, primary || missing <= accepted)
+                gate("loss", &bytes(missing), &limit, primary || missing <= accepted)
             }
             (_, None) | (None, _) => gate("loss", "unknown", &limit, false),
         }
@@ -233,8 +243,8 @@ fn switchover_gates(status: &Status, to: &ServerName) -> Vec<Gate> {
         upstream.is_some() && upstream == primary,
     ));
     let lag = server.and_then(|s| s.lag_bytes);
-    let observed = lag.map_or_else(|| "unknown".to_owned(), |bytes| format!("{bytes} bytes"));
-    let limit = format!("{SWITCHOVER_LAG_BYTES_MAX} bytes");
+    let observed = lag.map_or_else(|| "unknown".to_owned(), bytes);
+    let limit = bytes(SWITCHOVER_LAG_BYTES_MAX);
     gates.push(gate("lag", &observed, &limit, lag.is_some_and(|bytes| bytes <= SWITCHOVER_LAG_BYTES_MAX)));
     gates
 }
@@ -257,16 +267,23 @@ fn gate(name: &str, observed: &str, limit: &str, ok: bool) -> Gate {
 }
 
 fn passed(code: &str, title: &str, gates: Vec<Gate>) -> Refused<()> {
-    let failed: Vec<String> = gates
-        .iter()
-        .filter(|gate| !gate.ok)
-        .map(|gate| format!("{}: {} (must be: {})", gate.name, gate.observed, gate.limit))
-        .collect();
-    if failed.is_empty() {
+    if gates.iter().all(|gate| gate.ok) {
         return Ok(());
     }
-    let problem = Problem::refused(code, title).detail(failed.join("; ")).gates(gates);
-    Err(Box::new(problem.hint("sb-cli explain shows every server's gates.")))
+    let moved = gates.iter().any(|gate| gate.name == EXPECT_PRIMARY && !gate.ok);
+    let hint = if moved {
+        "The primary has changed since you looked: sb-cli status"
+    } else {
+        "sb-cli explain shows every server's gates."
+    };
+    Err(Box::new(Problem::refused(code, title).gates(gates).hint(hint)))
+}
+
+/// A number of bytes for people.
+fn bytes(count: u64) -> String {
+    const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    let unit = UNITS.iter().find(|(_, size)| count >= *size && count % *size == 0);
+    unit.map_or_else(|| format!("{count} bytes"), |(name, size)| format!("{} {name}", count / size))
 }
 
 fn planned(mut operation: Operation, result: String) -> Operation {

@@ -54,11 +54,17 @@ impl Agent {
             sb_pgrepl::Role::Primary => Some(0),
             sb_pgrepl::Role::Standby => self.lag(position.map(|p| p.flushed)),
         };
-        own.sync = self.sync_state();
+        own.sync = match status.role {
+            sb_pgrepl::Role::Primary => None,
+            sb_pgrepl::Role::Standby => self.sync_state(),
+        };
     }
 
-    /// Against the primary's position at its last renewal; nothing is known before the first.
+    /// Against the primary's position at its last renewal; nothing is known before the first, or cut off from the store.
     fn lag(&self, flushed: Option<Lsn>) -> Option<u64> {
+        if self.store_status().majority != Some(true) {
+            return None;
+        }
         let record = self.record();
         let primary = record.position.as_ref()?;
         Some(primary.flushed.bytes_ahead_of(flushed?))
