@@ -16,6 +16,7 @@
 
 mod attempt;
 mod child_postmaster;
+mod client_sessions;
 mod clone;
 mod configure;
 mod control_data;
@@ -53,6 +54,7 @@ mod upstream;
 mod wal;
 
 pub use child_postmaster::ChildPostmaster;
+pub use client_sessions::ClientSessionsError;
 pub use clone::{CloneError, CloneRequest};
 pub use configure::{ConfigureError, Configured};
 pub use control_data::{ClusterState, ControlData, ControlDataError};

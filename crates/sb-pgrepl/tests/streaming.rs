@@ -49,6 +49,36 @@ async fn a_clone_streams_and_takes_over_on_a_new_timeline() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_session_of_a_client_lives_through_a_promotion() {
+    let cluster = Cluster::new();
+    let b = cluster.server("b");
+    let a = cluster.primary("a", &[&b]).await;
+    cluster.join(&b, &a).await;
+    b.has_everything_of(&a).await;
+    // It waits for the promotion, to write then.
+    let writes = "DO $$ BEGIN WHILE pg_is_in_recovery() LOOP PERFORM pg_sleep(0.01); END LOOP; END $$;
+                  INSERT INTO marks VALUES (13)";
+    let mut client = b.psql(writes).stderr(Stdio::null()).spawn().unwrap();
+    eventually("the client is in", || async {
+        b.sql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%VALUES (13)' AND pid <> pg_backend_pid()")
+            == "1"
+    })
+    .await;
+    let mut observer = Observer::new(b.instance.clone());
+    assert!(observer.observe(SOON).await.status().is_some());
+    let own = "SELECT pid FROM pg_stat_activity WHERE application_name = 'sb-agent'";
+    let watching = b.sql(own);
+    b.instance.freeze(SOON).await.unwrap();
+
+    assert_eq!(b.instance.end_client_sessions(SOON).await.unwrap(), 1);
+    assert!(!client.wait().unwrap().success(), "it was ended");
+    b.instance.promote(SOON).await.unwrap();
+    assert_eq!(b.sql("SELECT count(*) FROM marks"), "0");
+    assert_eq!(b.sql(own), watching, "the agent's own session was spared");
+    assert_eq!(b.instance.end_client_sessions(SOON).await.unwrap(), 0, "nobody is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_standby_does_not_move_though_a_reader_held_up_its_replay() {
     let cluster = Cluster::new();
     let b = cluster.server("b");
