@@ -48,6 +48,7 @@ mod settings;
 mod slots;
 mod stalled;
 mod sync;
+mod sync_loaded;
 mod tool;
 mod unfinished;
 mod upstream;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use cluster::{Cluster, SOON, desired, eventually};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use sb_pgrepl::{Observation, Observer, Role, ShutdownMode, Silence, StartRole, Upstream};
+use sb_pgrepl::{Observation, Observer, Role, ShutdownMode, Silence, StartRole, SyncStandbys, Upstream};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clone_streams_and_takes_over_on_a_new_timeline() {
@@ -76,6 +76,34 @@ async fn no_session_of_a_client_lives_through_a_promotion() {
     assert_eq!(b.sql("SELECT count(*) FROM marks"), "0");
     assert_eq!(b.sql(own), watching, "the agent's own session was spared");
     assert_eq!(b.instance.end_client_sessions(SOON).await.unwrap(), 0, "nobody is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_of_a_promoted_server_wait_for_standbys_that_were_set_before() {
+    let cluster = Cluster::new();
+    let b = cluster.server("b");
+    let a = cluster.primary("a", &[&b]).await;
+    cluster.join(&b, &a).await;
+    b.has_everything_of(&a).await;
+    b.instance.freeze(SOON).await.unwrap();
+    let sync = SyncStandbys { count: 1, members: vec![a.name.clone()] };
+    let unproven = b.instance.set_sync_standbys(&sync, SOON).await.unwrap();
+    assert_eq!(unproven.flushed_past, None);
+    b.instance.promote(SOON).await.unwrap();
+    b.instance.prove_commits_wait(SOON).await.unwrap();
+    let log = std::fs::read_to_string(b.instance.config().log_dir.join("startup.log")).unwrap();
+    assert!(
+        !log.contains("checkpoint starting: immediate force"),
+        "it was proven without a checkpoint: {log}"
+    );
+
+    let mut writer = b.psql("INSERT INTO marks VALUES (1)").spawn().unwrap();
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    eventually("its commit waits", || async { b.sql(waiting) == "1" }).await;
+    let nobody = SyncStandbys::default();
+    b.instance.set_sync_standbys(&nobody, SOON).await.unwrap();
+    assert!(writer.wait().unwrap().success());
+    b.instance.prove_commits_wait(SOON).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
