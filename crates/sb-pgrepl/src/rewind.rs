@@ -144,7 +144,7 @@ impl Instance {
             // other start away meanwhile.
             remove_durably(&self.in_data("standby.signal"))?;
         }
-        let conninfo = self.conninfo(source, REWIND, "postgres");
+        let conninfo = self.conninfo(source, REWIND, "postgres", &self.copy_application());
         let tool = self.tool("pg_rewind").arg("-D").arg(self.data_dir());
         let tool = tool.args(&["--source-server", &conninfo]);
         tool.run_lines(within, |_| ()).await.map_err(RewindError::Unusable)

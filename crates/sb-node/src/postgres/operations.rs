@@ -29,6 +29,9 @@ const FREEZE_MS_MAX: u64 = 5_000;
 /// Longest time for a changed set of synchronous standbys to be in force, in milliseconds.
 const SYNC_MS_MAX: u64 = 5_000;
 
+/// Longest time for the sessions of clients to end before a promotion, in milliseconds.
+const SESSIONS_END_MS_MAX: u64 = 2_000;
+
 /// Longest clone, in milliseconds: 50 GB over a line of 10 Mbit/s take half a day.
 const CLONE_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
 
@@ -127,10 +130,15 @@ impl Driver {
         self.set_access(ClientAccess::Closed);
         let instance = self.instance();
         instance.configure(&self.desired()?).await.map_err(|e| failed(&e))?;
+        // Who is in already would be a writer from the promotion on, before anything says that writes may be confirmed.
+        instance.end_client_sessions(ms(SESSIONS_END_MS_MAX)).await.map_err(|e| failed(&e))?;
         let client = self.config.guard.client().map_err(|e| failed(&e))?;
         let announced = client.promoting(guard_term(term), answer()).await;
         announced.map_err(|e| failed(&GuardLinkError::from(e)))?;
         let position = instance.promote(limit).await.map_err(|e| failed(&e))?;
+        // Of who was still proving its identity when the door was closed.
+        instance.end_client_sessions(ms(SESSIONS_END_MS_MAX)).await.map_err(|e| failed(&e))?;
+        instance.prove_commits_wait(ms(SYNC_MS_MAX)).await.map_err(|e| failed(&e))?;
         // The standbys need their slots before they can stream; clients may be waiting for them.
         self.reconcile_slots().await;
         Ok(OpOutput::Promoted(position.lineage))
