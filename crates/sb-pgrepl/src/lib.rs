@@ -46,6 +46,7 @@ mod secret;
 mod session;
 mod settings;
 mod slots;
+mod source;
 mod stalled;
 mod sync;
 mod sync_loaded;

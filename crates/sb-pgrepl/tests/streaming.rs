@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use cluster::{Cluster, SOON, desired, eventually};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use sb_pgrepl::{Observation, Observer, Role, ShutdownMode, Silence, StartRole, SyncStandbys, Upstream};
+use sb_pgrepl::{
+    Observation, Observer, Role, ShutdownMode, Silence, SqlError, StartRole, SyncStandbys, Upstream,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clone_streams_and_takes_over_on_a_new_timeline() {
@@ -20,6 +22,13 @@ async fn a_clone_streams_and_takes_over_on_a_new_timeline() {
     a.sql("INSERT INTO marks VALUES (1)");
     b.has_everything_of(&a).await;
     assert_eq!(b.sql("SELECT n FROM marks"), "1");
+
+    let flushed = a.status().await.position.unwrap().flushed;
+    let (timeline, end) = b.instance.source_position(&a.upstream_for(&b), SOON).await.unwrap();
+    assert_eq!(timeline.get(), 1);
+    assert!(end >= flushed, "{end} {flushed}");
+    let standby = a.instance.source_position(&b.upstream_for(&a), SOON).await.unwrap_err();
+    assert!(matches!(standby, SqlError::Query { .. }), "{standby:?}");
 
     a.stop(ShutdownMode::Fast).await;
     let end = a.instance.end_of_wal().await.unwrap();
