@@ -179,7 +179,12 @@ impl Driver {
         Ok(OpOutput::Nothing)
     }
 
-    async fn rewind(&self, source: &Upstream, facts: &SourceFacts, fork: sb_pgtypes::Lsn) -> Result<(), OpFailure> {
+    async fn rewind(
+        &self,
+        source: &Upstream,
+        facts: &SourceFacts,
+        fork: sb_pgtypes::Lsn,
+    ) -> Result<(), OpFailure> {
         let instance = self.instance();
         let within = ms(REWIND_MS_MAX);
         match instance.rewind_from(source, facts.system_identifier, fork, within).await {
@@ -207,7 +212,9 @@ impl Driver {
         let parked = self.instance().clone_from(&request).await.map_err(|e| failed(&e))?;
         if let Some(path) = parked {
             let detail = format!("It is kept in {}.", path.display());
-            self.config.journal.record(Entry::new("repair.parked", "the former data directory was set aside").detail(detail));
+            self.config.journal.record(
+                Entry::new("repair.parked", "the former data directory was set aside").detail(detail),
+            );
         }
         Ok(())
     }
