@@ -183,7 +183,8 @@ mod tests {
 
     #[test]
     fn a_shell_takes_its_command_as_it_is() {
-        let words = Words::try_parse_from(["lab", "shell", "ravena-1", "--", "psql", "-c", "select 1"]).unwrap();
+        let words =
+            Words::try_parse_from(["lab", "shell", "ravena-1", "--", "psql", "-c", "select 1"]).unwrap();
         let LabCommand::Shell { place, command } = words.lab.command else { panic!("{words:?}") };
         assert_eq!((place.name(), command.join(" ").as_str()), ("ravena-1", "psql -c select 1"));
     }
