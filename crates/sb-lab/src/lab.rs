@@ -83,6 +83,8 @@ pub struct Lab {
     network: Network,
     credentials: Credentials,
     agents: Agents,
+    agent_program: PathBuf,
+    files: PathBuf,
     logs: PathBuf,
 }
 
@@ -94,20 +96,21 @@ impl Lab {
     /// When the system refuses something; see [`LabError::hint`].
     pub fn build(root: &Path, options: &LabOptions) -> Result<Self, LabError> {
         let user = PostgresUser::choose()?;
-        let agent = cluster::install_agent(root)?;
+        let agent_program = cluster::install_agent(root)?;
         let network = Network::build().map_err(LabError::Network)?;
-        let servers = root.join("servers");
-        let credentials = cluster::make(options, &servers)?;
+        let files = root.join("servers");
+        let credentials = cluster::make(options, &files)?;
         let host = |place: Place| {
             let failed = |source| LabError::Host { place, source };
-            let directories = Directories::under(&servers, place);
+            let directories = Directories::under(&files, place);
             directories.create().map_err(failed)?;
-            let programs = cluster::programs_of(&directories, &agent, user)?;
+            let programs = cluster::programs_of(&directories, &agent_program, user)?;
             Host::new(place, directories, network.namespace(place), network.links(), programs).map_err(failed)
         };
         let hosts = Place::servers().map(host).collect::<Result<Vec<_>, LabError>>()?;
         let agents = Agents::new(hosts.iter().map(Host::directories));
-        Ok(Self { hosts, network, credentials, agents, logs: options.logs.clone() })
+        let logs = options.logs.clone();
+        Ok(Self { hosts, network, credentials, agents, agent_program, files, logs })
     }
 
     /// Switches every server on.
@@ -197,6 +200,18 @@ impl Lab {
             })?,
         }
         Ok(())
+    }
+
+    /// Ends every server and removes the lab's files, so that another lab has room. A lab that is the last in its
+    /// namespaces needs no such thing: everything goes with them.
+    ///
+    /// # Errors
+    /// When processes survive SIGKILL, or files cannot be removed.
+    pub fn clear_away(&self) -> io::Result<()> {
+        self.hosts.iter().try_for_each(Host::lose_power)?;
+        nix::mount::umount2(&self.agent_program, nix::mount::MntFlags::MNT_DETACH)?;
+        fs::remove_file(&self.agent_program)?;
+        fs::remove_dir_all(&self.files)
     }
 
     /// Copies what the servers' programs have printed out of the lab, so that it can be read afterwards.

@@ -64,12 +64,13 @@ impl Access {
         within(CONNECT_LIMIT, place, "connect", PgConnection::connect_with(&options)).await
     }
 
-    /// Makes the table that the writers use, on a primary. It has no unique index, so that a doubled row shows.
+    /// Makes the table that the writers use, on a primary, empty. It has no unique index, so that a doubled row shows.
     ///
     /// # Errors
     /// When the server refuses.
     pub async fn create_table(&self, place: Place) -> Result<(), AccessError> {
-        const STATEMENT: &str = "create table if not exists show_build_lab (id bigint not null)";
+        const STATEMENT: &str =
+            "drop table if exists show_build_lab; create table show_build_lab (id bigint not null)";
         let mut session = self.connect(place).await?;
         let limit = Duration::from_secs(READ_SECONDS_MAX);
         within(limit, place, "create the table", session.execute(STATEMENT)).await.map(drop)

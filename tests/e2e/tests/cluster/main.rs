@@ -1,5 +1,7 @@
-//! The cluster: real agents, real PostgreSQL, real faults. One lab a group of cases that can share it.
+//! The cluster: real agents, real PostgreSQL, real faults. The demo's scenarios begin with servers that are switched
+//! off; the other cases share a cluster as long as each leaves it whole, the synchronous ones first.
 
+mod agents;
 mod returns;
 mod scenarios;
 mod scene;
@@ -18,11 +20,18 @@ fn main() -> ExitCode {
             Case { name: "host_loss_sync_loses_nothing", body: scenarios::host_loss },
             Case { name: "site_loss_sync_loses_nothing", body: scenarios::site_loss },
             Case { name: "partition_sync_loses_nothing", body: scenarios::partition },
-            Case { name: "an_old_primary_that_boots_cut_off_stays_read_only", body: returns::boots_cut_off },
             Case { name: "two_failures_in_a_row_are_survived", body: returns::two_in_a_row },
             Case { name: "a_wiped_server_rejoins_under_a_new_incarnation", body: returns::wiped },
+            Case { name: "a_data_directory_of_another_cluster_is_left_alone", body: returns::foreign_data },
+            Case { name: "an_old_primary_that_boots_cut_off_stays_read_only", body: returns::boots_cut_off },
             Case { name: "an_open_session_gets_no_answer_after_the_deadline", body: sessions::agent_alive },
             Case { name: "nor_when_the_agent_is_stopped", body: sessions::agent_stopped },
+            Case {
+                name: "a_session_on_a_standby_writes_only_when_clients_may",
+                body: sessions::on_a_promoted_standby,
+            },
+            Case { name: "a_killed_agent_costs_no_failover", body: agents::killed },
+            Case { name: "people_ask_and_move_the_primary_with_sb_cli", body: agents::answers_people },
         ],
     })
 }

@@ -1,9 +1,12 @@
 //! A lab on which a case can act and wait. Every wait has a limit, and tells what it saw.
+#![allow(clippy::print_stdout, reason = "this is part of a test harness")]
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use sb_api::Event;
 use sb_lab::demo::{Frame, Limits, Outcome, Screen, play, table};
 use sb_lab::fault::{Fault, Part, Target};
 use sb_lab::lab::Lab;
@@ -21,7 +24,12 @@ const REPLAY: Duration = Duration::from_secs(20);
 
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// A lab of its own for one case. Its servers lose power when it is dropped.
+thread_local! {
+    /// The cluster that the case before has left whole.
+    static LEFT: RefCell<Option<Scene>> = const { RefCell::new(None) };
+}
+
+/// A lab for one case or for some that follow each other. Dropping it ends its servers and removes their files.
 pub struct Scene {
     name: &'static str,
     runtime: tokio::runtime::Runtime,
@@ -32,6 +40,8 @@ pub struct Scene {
 impl Scene {
     /// A lab whose servers are switched off.
     pub fn set(inside: &Inside, name: &'static str, durability: Durability) -> Self {
+        // Two labs at once have no room on a small machine.
+        LEFT.set(None);
         static ROOT: OnceLock<PathBuf> = OnceLock::new();
         let root = ROOT.get_or_init(|| inside.mount().expect("mounts")).join(name);
         std::fs::create_dir_all(&root).expect("a directory");
@@ -44,8 +54,20 @@ impl Scene {
         Self { name, runtime, options, lab }
     }
 
+    /// Runs a case on a cluster whose servers are all up: the one that the case before has left whole, where there
+    /// is one of this durability, because to bring up six servers takes longer than most cases. Who is primary is
+    /// for the case to find out. A case that fails takes its cluster along.
+    pub fn shared(inside: &Inside, name: &'static str, durability: Durability, case: impl FnOnce(&Self)) {
+        let left = LEFT.take().filter(|scene| scene.options.durability == durability);
+        let mut scene = left.unwrap_or_else(|| Self::up(inside, name, durability));
+        scene.name = name;
+        case(&scene);
+        scene.until("every server followed the primary again", REJOIN, Picture::whole);
+        LEFT.set(Some(scene));
+    }
+
     /// A lab whose servers are all up.
-    pub fn up(inside: &Inside, name: &'static str, durability: Durability) -> Self {
+    fn up(inside: &Inside, name: &'static str, durability: Durability) -> Self {
         let scene = Self::set(inside, name, durability);
         scene.lab.switch_on();
         scene.until("all sites were up", UP, Picture::whole);
@@ -86,6 +108,25 @@ impl Scene {
         self.picture().primary().map(|server| server.place).expect("a primary")
     }
 
+    pub fn term(&self) -> u64 {
+        self.picture().term().expect("a term")
+    }
+
+    /// A server that is not primary: the one farthest down the order of preference.
+    pub fn standby(&self) -> Place {
+        let primary = self.primary();
+        Place::servers().filter(|place| *place != primary).last().expect("six servers")
+    }
+
+    /// The journal of a server.
+    pub fn events(&self, place: Place) -> Vec<Event> {
+        self.runtime.block_on(self.lab.agents().events(place, 0)).expect("events")
+    }
+
+    pub fn wait_for<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
     /// Waits until the picture is as wanted.
     pub fn until(&self, what: &str, limit: Duration, done: impl Fn(&Picture) -> bool) {
         let began = Instant::now();
@@ -121,8 +162,8 @@ impl Scene {
         self.until("clients could write", FAILOVER, |_| recorder.acknowledged() >= wanted);
     }
 
-    /// Ends the clients and fails unless a server gets to have every row that they were promised.
-    pub fn nothing_is_lost_after(&self, recorder: Recorder, on: Place) {
+    /// Ends the clients and fails unless a server gets to have every row that they were promised. Returns their book.
+    pub fn nothing_is_lost_after(&self, recorder: Recorder, on: Place) -> Ledger {
         let ledger = recorder.finish();
         assert!(ledger.acknowledged() > 0, "nothing was acknowledged, so nothing was shown");
         let began = Instant::now();
@@ -130,7 +171,7 @@ impl Scene {
             let findings = self.compare(&ledger, on);
             // A standby may still be replaying; a row too many does not go away.
             if findings.clean() {
-                return;
+                return ledger;
             }
             assert!(
                 findings.invented_nothing() && began.elapsed() < REPLAY,
@@ -157,8 +198,8 @@ impl Scene {
 
 impl Drop for Scene {
     fn drop(&mut self) {
-        for host in self.lab.hosts() {
-            let _ = host.lose_power();
+        if let Err(error) = self.lab.clear_away() {
+            println!("  the lab `{}` was not cleared away: {error}", self.name);
         }
     }
 }

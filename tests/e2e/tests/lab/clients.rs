@@ -1,10 +1,9 @@
 //! The recorder and the check against one real PostgreSQL.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use sb_e2e::eventually;
+use sb_e2e::{eventually, postgres};
 use sb_lab::fault::Part;
 use sb_lab::host::{Directories, Host};
 use sb_lab::place::Place;
@@ -17,44 +16,13 @@ use crate::{Ground, ground, place};
 const LIMIT: Duration = Duration::from_secs(30);
 const WRITES: usize = 40;
 
-/// Root may not run PostgreSQL, so it steps down to `postgres`; anybody else runs it as they are.
-fn step_down() -> Vec<String> {
-    if nix::unistd::Uid::effective().is_root() {
-        ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"].map(str::to_owned).to_vec()
-    } else {
-        vec!["env".to_owned()]
-    }
-}
-
-fn postgres_bin() -> PathBuf {
-    let versions = std::fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is installed");
-    versions.flatten().map(|version| version.path().join("bin")).max().expect("PostgreSQL is installed")
-}
-
-fn initialise(data: &Path) {
-    std::fs::create_dir_all(data).expect("a directory");
-    if let Ok(Some(user)) = nix::unistd::User::from_name("postgres") {
-        // Only root can, and only root has to.
-        let _ = std::os::unix::fs::chown(data, Some(user.uid.as_raw()), Some(user.gid.as_raw()));
-    }
-    let words = step_down();
-    let made = Command::new(&words[0])
-        .args(&words[1..])
-        .arg(postgres_bin().join("initdb"))
-        .args(["--username=lab", "--auth=trust", "--no-sync", "-D"])
-        .arg(data)
-        .output()
-        .expect("initdb runs");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    std::fs::write(data.join("pg_hba.conf"), "host all all 10.0.0.0/16 trust\n").expect("pg_hba.conf");
-}
-
-fn postgres(ground: &'static Ground, at: Place) -> Host {
+fn server(ground: &'static Ground, at: Place) -> Host {
     let data = ground.directory("plain").join("pgdata");
-    initialise(&data);
-    let words = step_down();
+    postgres::initialise(&data);
+    std::fs::write(data.join("pg_hba.conf"), "host all all 10.0.0.0/16 trust\n").expect("pg_hba.conf");
+    let words = postgres::step_down();
     let mut arguments = words[1..].to_vec();
-    arguments.push(postgres_bin().join("postgres").display().to_string());
+    arguments.push(postgres::programs().join("postgres").display().to_string());
     arguments.extend(["-D".into(), data.display().to_string()]);
     let address = format!("listen_addresses={}", at.address());
     for setting in [&address, "unix_socket_directories=", "fsync=off", "restart_after_crash=off"] {
@@ -95,7 +63,7 @@ fn in_office<T: Send + 'static, W: Future<Output = T>>(
 pub fn crash_and_loss(inside: &Inside) {
     let ground = ground(inside);
     let at = place("ravena-1");
-    let host = postgres(ground, at);
+    let host = server(ground, at);
     host.switch_on();
     eventually("PostgreSQL answers", LIMIT, || {
         in_office(ground, move |access| async move { access.create_table(at).await.ok() })
