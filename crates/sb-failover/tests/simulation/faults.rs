@@ -15,6 +15,7 @@ pub enum Fault {
     Stalled(usize),
     Deaf(usize),
     Slow(usize),
+    GuardLost(usize),
 }
 
 impl World {
@@ -29,7 +30,7 @@ impl World {
             let soon = self.ns((0, 700));
             self.after(soon, What::Strike { fault: silent, lasts_ms: (3_000, 9_000) });
         }
-        match self.rng.range(0, 21) {
+        match self.rng.range(0, 22) {
             0 | 1 => self.strike(Fault::HostLost(vec![victim]), (500, 10_000)),
             2 => {
                 let mates = self.site_of(victim);
@@ -66,6 +67,7 @@ impl World {
                 self.strike(Fault::Deaf(victim), (300, 3_300));
                 self.after(soon, What::Strike { fault: Fault::Stalled(victim), lasts_ms: (5_000, 9_000) });
             }
+            20 => self.strike(Fault::GuardLost(victim), (200, 6_000)),
             _ => {
                 self.ask_for_timings();
                 let soon = self.ns((0, 700));
@@ -113,6 +115,7 @@ impl World {
             Fault::Slow(server) => {
                 self.slow.insert(*server);
             }
+            Fault::GuardLost(server) => self.lose_guard(*server),
         }
         let lasts = self.ns(lasts_ms);
         self.after(lasts, What::Heal(fault));
@@ -135,6 +138,7 @@ impl World {
             Fault::Slow(server) => {
                 self.slow.remove(server);
             }
+            Fault::GuardLost(server) => self.regain_guard(*server),
         }
     }
 
@@ -147,6 +151,9 @@ impl World {
             self.boot(server);
             self.thaw(server);
             self.servers[server].stalled = false;
+            if !self.servers[server].guard.there {
+                self.regain_guard(server);
+            }
         }
         self.deaf.clear();
         self.slow.clear();
