@@ -136,6 +136,8 @@ impl Machine {
             Command::Promote { .. } => {
                 self.postgres_is(Role::Primary);
                 self.pointed = None;
+                // What was written on the standby counts when the primary has been seen to wait for it.
+                self.sync_names = None;
             }
             Command::StopPostgres { .. } => self.postgres_is(Role::Stopped),
             Command::Repair { .. } => {

@@ -99,9 +99,7 @@ impl Machine {
             return;
         }
         if self.is_synchronous() && self.sync_names.is_none() {
-            // An adopted primary: make sure of what it waits for before anybody counts on it.
-            let sync = self.sync_target();
-            return self.begin(|op| Command::SetSyncStandbys { op, sync });
+            return self.establish_names();
         }
         if self.settle(end.flushed) {
             self.begin(|op| Command::OpenClients { op, term });

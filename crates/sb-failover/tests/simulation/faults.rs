@@ -3,7 +3,7 @@
 use sb_failover::Timings;
 use sb_failover::record::{Pause, Request, Transfer, TransferId, TransferKind};
 
-use crate::server::name;
+use crate::server::{index, name};
 use crate::world::{What, World};
 
 /// Something that goes wrong and is put right later.
@@ -147,7 +147,13 @@ impl World {
         self.drop_faults();
         self.lossy = false;
         self.profile.failing_operations = 0;
-        for server in 0..self.servers.len() {
+        let lost = self.voter_lost();
+        if let Some(server) = lost {
+            self.note(|| format!("s{server} never returns"));
+            self.servers[server].crash();
+            self.servers[server].lost = true;
+        }
+        for server in (0..self.servers.len()).filter(|s| Some(*s) != lost) {
             self.boot(server);
             self.thaw(server);
             self.servers[server].stalled = false;
@@ -158,6 +164,18 @@ impl World {
         self.deaf.clear();
         self.slow.clear();
         self.links.iter_mut().flatten().for_each(|l| *l = true);
+    }
+
+    /// Sometimes a voter of a primary that has settled its set, if another server can take its place: the
+    /// others must do without it.
+    fn voter_lost(&mut self) -> Option<usize> {
+        let record = std::sync::Arc::clone(self.store.newest());
+        let settled = record.sync.term == record.term() && record.holder().is_some();
+        let voter = record.sync.voters.first().filter(|_| settled).map(index)?;
+        let site = |s: usize| &self.servers[s].config.member.site;
+        let holder = record.holder().map(index)?;
+        let replaced = (0..self.servers.len()).any(|s| s != voter && site(s) != site(holder));
+        (replaced && self.rng.chance(40)).then_some(voter)
     }
 
     fn boot(&mut self, server: usize) {

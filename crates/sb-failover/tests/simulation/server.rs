@@ -40,6 +40,8 @@ pub struct Running {
 pub struct Server {
     pub name: ServerName,
     pub up: bool,
+    /// It never comes back.
+    pub lost: bool,
     /// The agent is stopped (SIGSTOP), the guard is not.
     pub frozen: bool,
     /// Nothing that this server proposes gets through.
@@ -89,6 +91,7 @@ impl Server {
         Self {
             name,
             up: true,
+            lost: false,
             frozen: false,
             stalled: false,
             run: 1,

@@ -5,10 +5,10 @@ pub use std::time::Duration;
 
 pub use sb_failover::mutant::Mutant;
 pub use sb_failover::record::{
-    Durability, LAG_BYTES_MAX_DEFAULT, Member, Proof, Transfer, TransferId, TransferKind,
+    Durability, LAG_BYTES_MAX_DEFAULT, Member, Proof, SyncRecord, Transfer, TransferId, TransferKind,
 };
 pub use sb_failover::{
-    Armed, BootTime, ClusterRecord, Command, Config, DataDirectory, Event, Founding, GuardReport,
+    Armed, BootTime, ClusterRecord, Command, Config, DataDirectory, Event, Follower, Founding, GuardReport,
     Incarnation, JournalEntry, Machine, Observation, OpFailure, OpOutput, Persisted, Phase, Processes,
     ProposalResult, Rejection, RenewalNumber, Request, Role, Seq, Session, State, Term, Timings, Trigger,
 };
@@ -50,6 +50,21 @@ pub fn founded_by(holder: &str) -> ClusterRecord {
         lag_bytes_max: LAG_BYTES_MAX_DEFAULT,
     };
     record.apply(&initialize).unwrap();
+    record
+}
+
+/// `holder` leads `us`, `other`, b and c, each at a site of its own; a commit waits for one of `voters`.
+pub fn synchronous(holder: &str, voters: &[&str]) -> ClusterRecord {
+    let mut record = founded_by(holder);
+    for server in ["us", "other", "b", "c"] {
+        let site = if server == "us" { "ravena".into() } else { format!("site-{server}") };
+        let site = SiteName::new(site).unwrap();
+        let eligible = Member { site, sync_eligible: true, ..member() };
+        let member = if server == "us" { member() } else { eligible };
+        record.members.insert(name(server), member);
+    }
+    let founding = SyncRecord::founding(Durability::Strict, 1, name(holder), FIRST);
+    record.sync = founding.settled(FIRST, name(holder), voters.iter().map(|v| name(v)).collect());
     record
 }
 

@@ -8,3 +8,4 @@ mod guard;
 mod primary;
 mod promotion;
 mod restart;
+mod sync;
