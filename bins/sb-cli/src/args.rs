@@ -38,23 +38,34 @@ pub enum Output {
 }
 
 /// Which agent to ask, and how. Any agent of the cluster can answer.
+///
+/// Global arguments reach every verb under their ids, which must be nobody else's: hence the `agent_` in front.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Connection")]
 pub struct ConnectionArgs {
     /// The agent's Unix socket; with --ssh, the one on HOST
-    #[arg(long, global = true, env = "SB_SOCKET", value_name = "PATH", default_value = sb_client::SOCKET_DEFAULT)]
+    #[arg(id = "agent_socket", long = "socket", global = true, env = "SB_SOCKET", value_name = "PATH")]
+    #[arg(default_value = sb_client::SOCKET_DEFAULT)]
     pub socket: PathBuf,
     /// Ask the agent on HOST through its Unix socket, forwarded by ssh
-    #[arg(long, global = true, value_name = "HOST", conflicts_with_all = ["server", "token_file", "ca"])]
+    #[arg(id = "agent_ssh", long = "ssh", global = true, value_name = "HOST")]
+    #[arg(conflicts_with_all = ["agent_server", "agent_token_file", "agent_ca"])]
     pub ssh: Option<String>,
     /// Ask the agent at https://HOST[:PORT] with a token
-    #[arg(long, global = true, env = "SB_SERVER", value_name = "URL", requires_all = ["token_file", "ca"])]
+    #[arg(id = "agent_server", long = "server", global = true, env = "SB_SERVER", value_name = "URL")]
+    #[arg(requires_all = ["agent_token_file", "agent_ca"])]
     pub server: Option<String>,
     /// File with the token for --server
-    #[arg(long, global = true, env = "SB_TOKEN_FILE", value_name = "FILE")]
+    #[arg(
+        id = "agent_token_file",
+        long = "token-file",
+        global = true,
+        env = "SB_TOKEN_FILE",
+        value_name = "FILE"
+    )]
     pub token_file: Option<PathBuf>,
     /// File with the certificate of the cluster's authority for --server
-    #[arg(long, global = true, env = "SB_CA", value_name = "FILE")]
+    #[arg(id = "agent_ca", long = "ca", global = true, env = "SB_CA", value_name = "FILE")]
     pub ca: Option<PathBuf>,
 }
 
@@ -248,4 +259,30 @@ pub enum OpsCommand {
         /// Its id
         id: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn every_verb_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_arguments_and_those_of_a_verb_do_not_get_into_each_others_way() {
+        let lines = [
+            "lab shell ravena-1 true",
+            "lab kill tucson-1 agent",
+            "lab up --logs /tmp/logs",
+            "demo --scenario switchover",
+            "--socket /tmp/agent.sock switchover --to tucson-1",
+        ];
+        for line in lines {
+            let words = std::iter::once("sb-cli").chain(line.split(' '));
+            assert!(Cli::try_parse_from(words).is_ok(), "{line}");
+        }
+    }
 }

@@ -76,7 +76,7 @@ pub struct StoreHealth {
     pub progress: BTreeMap<MemberId, MemberProgress>,
     /// Whether entries can be made durable.
     pub disk: DiskHealth,
-    /// Why the store stopped, when it did not by request. When acknowledged entries turned out to be missing, the
+    /// Why the store stopped, when it did not by request ([`crate::Store::failed`] waits for it). When acknowledged entries turned out to be missing, the
     /// directory is refused from then on ([`crate::OpenError::Corrupt`]): the server joins anew with an empty one.
     pub failure: Option<String>,
 }

@@ -91,6 +91,20 @@ impl<S: StateMachine> Store<S> {
         self.backend.health()
     }
 
+    /// Waits for the store to fail, and says why. Does not return while it works, nor after
+    /// [`shutdown`](Self::shutdown).
+    ///
+    /// A store that failed never works again in this process: a program that cannot do without it ends.
+    pub async fn failed(&self) -> String {
+        let mut health = self.health();
+        let failed = health.wait_for(|health| health.failure.is_some()).await;
+        let failure = failed.ok().and_then(|health| health.failure.clone());
+        match failure {
+            Some(failure) => failure,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Makes a server a learner; done when this member's replica has applied it. A learner already there is success.
     ///
     /// When another incarnation of the same name is still a member it is removed first: that server lost its

@@ -62,3 +62,29 @@ async fn somebody_knows(identity: &Identity, topology: &Topology, credentials: &
 async fn knows(client: &Client) -> bool {
     client.peer_status().await.is_ok_and(|status| status.applied_index.is_some_and(|index| index > 0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_server_without_a_past_may_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("state");
+        let layout = Layout::new(dir.path().join("config"), state.clone(), dir.path().join("run"));
+        let data = dir.path().join("data");
+        std::fs::create_dir_all(&state).unwrap();
+        std::fs::create_dir_all(layout.raft_dir()).unwrap();
+        assert!(untouched(&layout, &data), "an empty raft directory is no past");
+
+        for trace in [layout.session_file(), layout.phase_file(), layout.topology_file()] {
+            std::fs::write(&trace, "1").unwrap();
+            assert!(!untouched(&layout, &data), "{}", trace.display());
+            std::fs::remove_file(&trace).unwrap();
+        }
+        std::fs::create_dir_all(&data).unwrap();
+        assert!(untouched(&layout, &data), "an empty data directory is no past");
+        std::fs::write(data.join("PG_VERSION"), "15").unwrap();
+        assert!(!untouched(&layout, &data));
+    }
+}

@@ -243,3 +243,66 @@ pub fn new_operation(id: u64, kind: &str, by: &str, steps: &[String]) -> Operati
         problem: None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sb_failover::record::{Lease, Transfer, TransferKind};
+    use sb_failover::{Incarnation, RenewalNumber, Seq};
+
+    use super::*;
+
+    fn record(holder: &str, term: u64, transfer: Option<TransferId>) -> ClusterRecord {
+        let lease = Lease {
+            holder: holder.parse().unwrap(),
+            incarnation: Incarnation::new(1),
+            term: Term::new(term),
+            seq: Seq::new(0),
+            ttl_ms: 3_500,
+            renewal: RenewalNumber::default(),
+            released: None,
+        };
+        let transfer = transfer.map(|id| Transfer {
+            id,
+            to: None,
+            kind: TransferKind::Switchover,
+            by: "root".to_owned(),
+        });
+        ClusterRecord { lease: Some(lease), transfer, ..ClusterRecord::default() }
+    }
+
+    async fn switchover(operations: &Operations) -> String {
+        let operation = new_operation(7, "switchover", "root", &["one step".to_owned()]);
+        let id = operation.id.clone();
+        let to = Some("ravena-2".to_owned());
+        operations.begin(operation, Mark::Transfer { id: TransferId(7), since: Term::new(1), to }).await;
+        id
+    }
+
+    #[tokio::test]
+    async fn a_switchover_is_done_when_clients_are_let_in_and_that_survives_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("operations.json");
+        let operations = Operations::open(file.clone());
+        let id = switchover(&operations).await;
+        let state = |record: &ClusterRecord, writable| operations.one(&id, record, writable).unwrap().state;
+        assert_eq!(
+            state(&record("ravena-1", 1, Some(TransferId(7))), Some("ravena-1")),
+            OperationState::Running
+        );
+        assert_eq!(state(&record("ravena-2", 2, None), None), OperationState::Running);
+
+        let again = Operations::open(file).one(&id, &record("ravena-2", 2, None), Some("ravena-2")).unwrap();
+        assert_eq!(again.state, OperationState::Done);
+        assert_eq!(again.result.as_deref(), Some("`ravena-2` is primary (term 2)"));
+    }
+
+    #[tokio::test]
+    async fn a_switchover_that_another_server_won_has_failed() {
+        let dir = tempfile::tempdir().unwrap();
+        let operations = Operations::open(dir.path().join("operations.json"));
+        let id = switchover(&operations).await;
+        let operation = operations.one(&id, &record("tucson-1", 2, None), Some("tucson-1")).unwrap();
+        assert_eq!(operation.state, OperationState::Failed);
+        assert_eq!(operation.problem.unwrap().code, "transfer.not_done");
+    }
+}

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::guard_link::GuardLink;
-use crate::journal::Journal;
+use crate::journal::{Entry, Journal};
 use crate::postgres::Driver;
 use crate::replicated::Replicated;
 use crate::{boottime, words};
@@ -122,7 +122,12 @@ impl Runtime {
     fn publish(&mut self) {
         let now = boottime::now();
         let state = self.machine.state();
-        self.state.send_if_modified(|known| std::mem::replace(known, state) != state);
+        let moved = self.state.send_if_modified(|known| std::mem::replace(known, state) != state);
+        if moved && state == State::Parked {
+            let next = self.machine.explain(now).next;
+            tracing::error!(%next, "this server needs a person");
+            self.journal.record(Entry::new("server.parked", "this server needs a person").detail(next));
+        }
         self.turn.send_replace(Some(Turn { explanation: self.machine.explain(now), at: now }));
     }
 }

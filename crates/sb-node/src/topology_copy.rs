@@ -130,3 +130,39 @@ pub async fn keep(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn server(dir: &Path) -> (Layout, Journal) {
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/show-build");
+        let layout = Layout::new(example, dir.to_owned(), dir.to_owned());
+        let journal = Journal::open(&layout.journal_file(), "ravena-1").unwrap();
+        (layout, journal)
+    }
+
+    #[test]
+    fn the_copy_of_what_is_in_force_wins_over_the_documents_and_the_journal_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let (layout, journal) = server(dir.path());
+        let documents = at_boot(&layout, &journal).unwrap();
+        let document = documents.to_json().replace("Tucson, AZ", "Tucson, Arizona");
+        persisted::replace(&layout.topology_file(), &Copy { generation: 3, document }).unwrap();
+
+        let in_force = at_boot(&layout, &journal).unwrap();
+        let tucson = in_force.sites().iter().find(|site| site.name.as_str() == "tucson").unwrap();
+        assert_eq!(tucson.label, "Tucson, Arizona");
+        assert_eq!(journal.since(0, 10).last().unwrap().kind, "topology.differs");
+    }
+
+    #[test]
+    fn a_damaged_copy_is_not_replaced_by_older_documents() {
+        let dir = tempfile::tempdir().unwrap();
+        let (layout, journal) = server(dir.path());
+        std::fs::write(layout.topology_file(), "{\"generation\":").unwrap();
+        assert!(matches!(at_boot(&layout, &journal), Err(AgentError::Copy(CopyError::Damaged { .. }))));
+    }
+}

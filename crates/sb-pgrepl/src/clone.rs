@@ -118,7 +118,7 @@ impl Instance {
     }
 
     async fn base_backup(&self, request: &CloneRequest, copy: &Path) -> Result<(), ToolError> {
-        let conninfo = self.conninfo(&request.source, REPLICATOR, "replication");
+        let conninfo = self.conninfo(&request.source, REPLICATOR, "replication", &self.copy_application());
         let tool = self.tool("pg_basebackup").arg("-D").arg(copy).args(&["-d", &conninfo, "--no-password"]);
         // Progress goes to a pipe that this process reads: a copy whose reader is gone ends within a second.
         let mut tool = tool.args(&["--wal-method=stream", "--checkpoint=fast", "--progress"]);

@@ -33,9 +33,22 @@ impl Instance {
         write_durably(&self.in_run(PASSFILE), rows.as_bytes(), 0o600, config.run_as)
     }
 
-    /// libpq's connection string for `role` at `upstream`: TLS that proves the upstream's name and shows this server's
+    /// The `application_name` of a copy of ours under way. `pg_basebackup` acknowledges WAL that a failed copy throws away,
+    /// so its name must be one that no set of synchronous standbys can hold. The part that no server's name has comes
+    /// first: PostgreSQL cuts long names off.
+    pub(crate) fn copy_application(&self) -> String {
+        format!("clone/{}", self.config().server)
+    }
+
+    /// libpq's connection string for `role` at `upstream`, as `application`: TLS that proves the upstream's name and shows this server's
     /// certificate, and signs of death within seconds.
-    pub(crate) fn conninfo(&self, upstream: &Upstream, role: &str, database: &str) -> String {
+    pub(crate) fn conninfo(
+        &self,
+        upstream: &Upstream,
+        role: &str,
+        database: &str,
+        application: &str,
+    ) -> String {
         let file = |name: &str| self.in_run(name).display().to_string();
         let parts = [
             // The name is checked against the certificate; the address is where to go, without asking any DNS.
@@ -44,7 +57,7 @@ impl Instance {
             ("port", upstream.port.to_string()),
             ("user", role.to_owned()),
             ("dbname", database.to_owned()),
-            ("application_name", self.config().server.to_string()),
+            ("application_name", application.to_owned()),
             ("passfile", file(PASSFILE)),
             ("sslmode", "verify-full".to_owned()),
             ("sslrootcert", file(CA)),

@@ -16,6 +16,7 @@
 
 mod attempt;
 mod child_postmaster;
+mod client_sessions;
 mod clone;
 mod configure;
 mod control_data;
@@ -45,14 +46,17 @@ mod secret;
 mod session;
 mod settings;
 mod slots;
+mod source;
 mod stalled;
 mod sync;
+mod sync_loaded;
 mod tool;
 mod unfinished;
 mod upstream;
 mod wal;
 
 pub use child_postmaster::ChildPostmaster;
+pub use client_sessions::ClientSessionsError;
 pub use clone::{CloneError, CloneRequest};
 pub use configure::{ConfigureError, Configured};
 pub use control_data::{ClusterState, ControlData, ControlDataError};

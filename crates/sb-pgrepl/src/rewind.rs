@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use sb_pgtypes::{Lsn, SystemIdentifier};
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
-use sqlx::{ConnectOptions, Connection, Executor};
+use sqlx::Executor;
 use tokio::time::timeout;
 
 use crate::files::{off_thread, remove_durably};
@@ -110,21 +109,8 @@ impl Instance {
     /// `pg_rewind` would see nothing to do.
     async fn checkpoint_at(&self, source: &Upstream, within: Duration) -> Result<(), SqlError> {
         let action = "have the source perform a checkpoint";
-        let tls = &self.config().tls;
-        let options = PgConnectOptions::new_without_pgpass()
-            .host(&source.address.to_string())
-            .port(source.port)
-            .username(REWIND)
-            .password(self.config().secrets.rewind.expose())
-            .database("postgres")
-            .ssl_mode(PgSslMode::VerifyCa)
-            .ssl_root_cert(&tls.ca)
-            .ssl_client_cert(&tls.certificate)
-            .ssl_client_key(&tls.key)
-            .application_name(self.config().server.as_str())
-            .disable_statement_logging();
         let work = async {
-            let mut connection = PgConnection::connect_with(&options).await.map_err(SqlError::Connect)?;
+            let mut connection = self.source_session(source).await?;
             connection.execute("CHECKPOINT").await.map_err(|source| SqlError::Query { action, source })
         };
         timeout(within, work).await.map_err(|_| SqlError::Deadline { action })?.map(|_| ())
@@ -144,7 +130,7 @@ impl Instance {
             // other start away meanwhile.
             remove_durably(&self.in_data("standby.signal"))?;
         }
-        let conninfo = self.conninfo(source, REWIND, "postgres");
+        let conninfo = self.conninfo(source, REWIND, "postgres", &self.copy_application());
         let tool = self.tool("pg_rewind").arg("-D").arg(self.data_dir());
         let tool = tool.args(&["--source-server", &conninfo]);
         tool.run_lines(within, |_| ()).await.map_err(RewindError::Unusable)

@@ -9,6 +9,9 @@ use tokio::time::{Instant, timeout_at};
 use crate::roles::SUPERUSER;
 use crate::{Instance, Role, Silence, SqlError};
 
+/// The `application_name` of the agent's own sessions, which are never ended by it.
+pub(crate) const APPLICATION: &str = "sb-agent";
+
 /// How often a condition is looked at again while waiting for it.
 pub(crate) const POLL: Duration = Duration::from_millis(10);
 
@@ -55,7 +58,7 @@ impl Instance {
             .username(SUPERUSER)
             .database(database)
             .ssl_mode(PgSslMode::Disable)
-            .application_name("sb-agent")
+            .application_name(APPLICATION)
             .options([("statement_timeout", limit_ms.as_str()), ("synchronous_commit", "local")])
             .disable_statement_logging()
     }

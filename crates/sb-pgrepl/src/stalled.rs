@@ -24,19 +24,19 @@ const SIGNS: [(&str, NotStreaming); 4] = [
     ("is not a child of this server's history", NotStreaming::Diverged),
 ];
 
+/// After these, what stands before is of the past: it streamed, was started anew (perhaps on another copy), or was pointed
+/// at another upstream.
+const FRESH_STARTS: [&str; 3] =
+    ["started streaming WAL", "starting PostgreSQL", "parameter \"primary_conninfo\" changed"];
+
 impl Instance {
     /// Why this standby does not stream, when its log says that it never will. PostgreSQL has no view for it; the
     /// newest lines of its log are the only place.
     ///
-    /// Ask only of a standby that has not streamed for some seconds: a line may be older than the last success.
+    /// Ask only of a standby that has not streamed for some seconds: its attempts must have had the time to fail.
     #[must_use]
     pub fn why_not_streaming(&self) -> Option<NotStreaming> {
-        let text = self.log_tail()?;
-        // What streamed afterwards has overcome whatever stands before.
-        let since = text.rfind("started streaming WAL").map_or(text.as_str(), |at| &text[at..]);
-        let last =
-            SIGNS.iter().filter_map(|(sign, why)| Some((since.rfind(sign)?, *why))).max_by_key(|s| s.0);
-        last.map(|(_, why)| why)
+        why(&self.log_tail()?)
     }
 
     fn log_tail(&self) -> Option<String> {
@@ -53,5 +53,39 @@ impl Instance {
         let logs = entries.filter(|entry| entry.path().extension().is_some_and(|e| e == "log"));
         let dated = logs.filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())));
         dated.max().map(|(_, path)| path)
+    }
+}
+
+fn why(log: &str) -> Option<NotStreaming> {
+    let since = FRESH_STARTS.iter().filter_map(|mark| log.rfind(mark)).max().map_or(log, |at| &log[at..]);
+    let last = SIGNS.iter().filter_map(|(sign, why)| Some((since.rfind(sign)?, *why))).max_by_key(|s| s.0);
+    last.map(|(_, why)| why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REMOVED: &str = "FATAL:  could not receive data from WAL stream: ERROR:  requested WAL segment \
+                           000000010000000000000003 has already been removed\n";
+
+    #[test]
+    fn the_newest_sign_tells_why() {
+        let forked = "LOG:  new timeline 2 forked off current database system timeline 1 before current recovery point\n";
+        assert_eq!(why(&(REMOVED.to_owned() + forked)), Some(NotStreaming::Diverged));
+        assert_eq!(why(&(forked.to_owned() + REMOVED)), Some(NotStreaming::WalRemoved));
+    }
+
+    #[test]
+    fn a_sign_from_before_a_fresh_start_tells_nothing() {
+        let marks = [
+            "LOG:  started streaming WAL from primary at 0/3000000 on timeline 1\n",
+            "LOG:  starting PostgreSQL 15.14 on x86_64-pc-linux-gnu\n",
+            "LOG:  parameter \"primary_conninfo\" changed to \"host='b'\"\n",
+        ];
+        for mark in marks {
+            assert_eq!(why(&(REMOVED.to_owned() + mark)), None, "{mark}");
+            assert_eq!(why(&(mark.to_owned() + REMOVED)), Some(NotStreaming::WalRemoved), "{mark}");
+        }
     }
 }

@@ -136,7 +136,8 @@ impl Instance {
 
     /// Sets whom commits wait for, and returns once that is in force: loaded by the walsenders, and an LSN taken afterwards
     /// flushed by `count` members (rule R6). On a standby there are no commits yet: it returns once the setting is loaded. Set
-    /// it there before a promotion, and call it again after that, before clients come in.
+    /// it there before a promotion; after that [`Instance::prove_commits_wait`] comes before clients come in, and this once
+    /// more for the confirmed LSN.
     ///
     /// # Errors
     /// When that is not certain within the limit; read again before anything is built on it.
@@ -163,9 +164,8 @@ impl Instance {
             return Ok(SyncEffective { setting, flushed_past: None });
         }
         if before.synchronous_standby_names.is_empty() {
-            // Until the checkpointer has loaded it too, commits do not wait at all (`sync_standbys_defined`). It loads before
-            // it starts a checkpoint, and this returns after one that started now.
-            session.execute("have the checkpointer load the synchronous standbys", "CHECKPOINT").await?;
+            // The walsenders below show what they have loaded; the checkpointer does not.
+            self.commits_wait(&mut session).await?;
         }
         let flushed_past = sync.confirm(&mut session).await?;
         Ok(SyncEffective { setting, flushed_past: Some(flushed_past) })

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use rustix::thread::clear_ambient_capability_set;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 
@@ -87,7 +88,26 @@ impl Drop for Group {
     }
 }
 
+/// Starts a program without the ambient capabilities of this process: none of PostgreSQL's programs needs one. They are a
+/// thread's own, so that a thread that is about to end can give them up for its child.
+fn spawn_without_capabilities(command: &mut Command) -> std::io::Result<Child> {
+    clear_ambient_capability_set()?;
+    command.spawn()
+}
+
 impl Tool {
+    fn spawn(&mut self) -> std::io::Result<Child> {
+        let runtime = tokio::runtime::Handle::current();
+        let command = &mut self.command;
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                let _runtime = runtime.enter();
+                spawn_without_capabilities(command)
+            });
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
     pub(crate) fn arg(mut self, arg: impl AsRef<std::ffi::OsStr>) -> Self {
         self.command.arg(arg);
         self
@@ -114,10 +134,9 @@ impl Tool {
         within: Duration,
         on_line: impl FnMut(&str),
     ) -> Result<String, ToolError> {
-        let mut child = self
-            .command
-            .spawn()
-            .map_err(|source| ToolError::Spawn { program: self.program.clone(), source })?;
+        let spawned = self.spawn();
+        let mut child =
+            spawned.map_err(|source| ToolError::Spawn { program: self.program.clone(), source })?;
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw);
         let mut group = Group(pid);
         let Ok(finished) = tokio::time::timeout(within, finish(&mut child, on_line)).await else {
@@ -182,6 +201,27 @@ fn essence(words: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    #[allow(clippy::print_stderr, reason = "a skipped test must say so")]
+    async fn a_program_gets_no_capability_of_this_process() {
+        use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
+        let own = capabilities(None).unwrap();
+        let given = CapabilitySet::NET_ADMIN;
+        let raised = set_capabilities(None, CapabilitySets { inheritable: given, ..own })
+            .and_then(|()| rustix::thread::configure_capability_in_ambient_set(given, true));
+        if raised.is_err() {
+            eprintln!("SKIPPED: this process has no capability to give");
+            return;
+        }
+        let mut command = Command::new("grep");
+        command.args(["CapAmb", "/proc/self/status"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let inherited = String::from_utf8(command.output().await.unwrap().stdout).unwrap();
+        assert!(inherited.contains('1'), "a plain child has it: {inherited}");
+        let tool = Tool { program: "grep".into(), command };
+        let kept = tool.run(Duration::from_secs(10)).await.unwrap();
+        assert_eq!(kept.trim(), "CapAmb:\t0000000000000000");
+    }
 
     #[test]
     fn the_reason_is_told_without_progress_reports() {

@@ -29,7 +29,8 @@ pub struct Upstream {
 impl Instance {
     /// Writes whom to follow; [`None`] means nobody, and that readers hold up nothing.
     pub(crate) fn write_upstream(&self, upstream: Option<&Upstream>) -> Result<(), FileError> {
-        let conninfo = upstream.map(|u| self.conninfo(u, REPLICATOR, "replication"));
+        let conninfo =
+            upstream.map(|u| self.conninfo(u, REPLICATOR, "replication", self.config().server.as_str()));
         let slot = upstream.and_then(|u| u.slot.as_ref()).map_or("", SlotName::as_str);
         let delay = if upstream.is_some() { READERS_HOLD_REPLAY } else { "0" };
         let lines = [

@@ -164,6 +164,13 @@ async fn a_clone_cut_short_is_never_started_and_the_former_data_can_be_had_back(
     let (instance, half) = (b.instance.clone(), b.data("../data.cloning-1/PG_VERSION"));
     let cloning = tokio::spawn(async move { instance.clone_from(&slow).await });
     eventually("the copy has begun", || async { half.exists() }).await;
+    eventually("it streams WAL", || async {
+        let senders = a.status().await.senders;
+        let own_name = senders.iter().any(|s| s.application_name == b.name.as_str());
+        assert!(!own_name, "a copy may be taken for a synchronous standby: {senders:?}");
+        senders.iter().any(|s| s.application_name == "clone/b" && s.state == "streaming")
+    })
+    .await;
     cloning.abort();
     assert!(cloning.await.unwrap_err().is_cancelled());
 

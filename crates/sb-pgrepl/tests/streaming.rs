@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use cluster::{Cluster, SOON, desired, eventually};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use sb_pgrepl::{Observation, Observer, Role, ShutdownMode, Silence, StartRole, Upstream};
+use sb_pgrepl::{
+    Observation, Observer, Role, ShutdownMode, Silence, SqlError, StartRole, SyncStandbys, Upstream,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clone_streams_and_takes_over_on_a_new_timeline() {
@@ -20,6 +22,13 @@ async fn a_clone_streams_and_takes_over_on_a_new_timeline() {
     a.sql("INSERT INTO marks VALUES (1)");
     b.has_everything_of(&a).await;
     assert_eq!(b.sql("SELECT n FROM marks"), "1");
+
+    let flushed = a.status().await.position.unwrap().flushed;
+    let (timeline, end) = b.instance.source_position(&a.upstream_for(&b), SOON).await.unwrap();
+    assert_eq!(timeline.get(), 1);
+    assert!(end >= flushed, "{end} {flushed}");
+    let standby = a.instance.source_position(&b.upstream_for(&a), SOON).await.unwrap_err();
+    assert!(matches!(standby, SqlError::Query { .. }), "{standby:?}");
 
     a.stop(ShutdownMode::Fast).await;
     let end = a.instance.end_of_wal().await.unwrap();
@@ -46,6 +55,64 @@ async fn a_clone_streams_and_takes_over_on_a_new_timeline() {
     assert_eq!(on_disk.lineage, promoted.lineage);
     b.start_as(&StartRole::Primary, &desired()).await;
     assert_eq!(b.sql("SELECT count(*) FROM marks"), "2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_session_of_a_client_lives_through_a_promotion() {
+    let cluster = Cluster::new();
+    let b = cluster.server("b");
+    let a = cluster.primary("a", &[&b]).await;
+    cluster.join(&b, &a).await;
+    b.has_everything_of(&a).await;
+    // It waits for the promotion, to write then.
+    let writes = "DO $$ BEGIN WHILE pg_is_in_recovery() LOOP PERFORM pg_sleep(0.01); END LOOP; END $$;
+                  INSERT INTO marks VALUES (13)";
+    let mut client = b.psql(writes).stderr(Stdio::null()).spawn().unwrap();
+    eventually("the client is in", || async {
+        b.sql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%VALUES (13)' AND pid <> pg_backend_pid()")
+            == "1"
+    })
+    .await;
+    let mut observer = Observer::new(b.instance.clone());
+    assert!(observer.observe(SOON).await.status().is_some());
+    let own = "SELECT pid FROM pg_stat_activity WHERE application_name = 'sb-agent'";
+    let watching = b.sql(own);
+    b.instance.freeze(SOON).await.unwrap();
+
+    assert_eq!(b.instance.end_client_sessions(SOON).await.unwrap(), 1);
+    assert!(!client.wait().unwrap().success(), "it was ended");
+    b.instance.promote(SOON).await.unwrap();
+    assert_eq!(b.sql("SELECT count(*) FROM marks"), "0");
+    assert_eq!(b.sql(own), watching, "the agent's own session was spared");
+    assert_eq!(b.instance.end_client_sessions(SOON).await.unwrap(), 0, "nobody is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_of_a_promoted_server_wait_for_standbys_that_were_set_before() {
+    let cluster = Cluster::new();
+    let b = cluster.server("b");
+    let a = cluster.primary("a", &[&b]).await;
+    cluster.join(&b, &a).await;
+    b.has_everything_of(&a).await;
+    b.instance.freeze(SOON).await.unwrap();
+    let sync = SyncStandbys { count: 1, members: vec![a.name.clone()] };
+    let unproven = b.instance.set_sync_standbys(&sync, SOON).await.unwrap();
+    assert_eq!(unproven.flushed_past, None);
+    b.instance.promote(SOON).await.unwrap();
+    b.instance.prove_commits_wait(SOON).await.unwrap();
+    let log = std::fs::read_to_string(b.instance.config().log_dir.join("startup.log")).unwrap();
+    assert!(
+        !log.contains("checkpoint starting: immediate force"),
+        "it was proven without a checkpoint: {log}"
+    );
+
+    let mut writer = b.psql("INSERT INTO marks VALUES (1)").spawn().unwrap();
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    eventually("its commit waits", || async { b.sql(waiting) == "1" }).await;
+    let nobody = SyncStandbys::default();
+    b.instance.set_sync_standbys(&nobody, SOON).await.unwrap();
+    assert!(writer.wait().unwrap().success());
+    b.instance.prove_commits_wait(SOON).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

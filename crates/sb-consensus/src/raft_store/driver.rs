@@ -1,4 +1,6 @@
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -20,6 +22,8 @@ const INPUTS_PER_TURN_MAX: usize = 16;
 const CATCH_UP_TICKS_MAX: u32 = 2;
 /// How often ages in the health report are renewed.
 const HEALTH_EVERY: Duration = Duration::from_secs(1);
+
+const PANICKED: &str = "the Raft thread panicked";
 
 /// Where messages to peers go, and who the peers are.
 pub(super) trait Network: Outbox + Send + 'static {
@@ -61,11 +65,32 @@ pub(super) struct Stopping {
 
 impl<S: StateMachine, D: Disk, N: Network> Driver<S, D, N> {
     /// Runs until asked to stop, until nobody holds the store any more, or until the replica doubts itself.
+    ///
+    /// Raft panics when it finds its invariants broken. What it was doing is left where it was then: those who wait
+    /// for a proposal hear that nobody knows.
     pub(super) fn run(mut self) {
-        let mut farewell =
-            Farewell { outlets: self.outlets.clone(), failure: Some("the Raft thread panicked".into()) };
-        let ended = self.turn_until_stopped();
-        farewell.failure = ended.as_ref().err().map(ToString::to_string);
+        let mut farewell = Farewell { outlets: self.outlets.clone(), failure: Some(PANICKED.to_owned()) };
+        match catch_unwind(AssertUnwindSafe(|| self.turn_until_stopped())) {
+            Ok(ended) => {
+                farewell.failure = ended.as_ref().err().map(ToString::to_string);
+                self.end(ended);
+            }
+            Err(panic) => {
+                let failure = format!("{PANICKED}: {}", words(panic.as_ref()));
+                tracing::error!(failure, "the store stops");
+                farewell.failure = Some(failure);
+            }
+        }
+        let done = self.stopping.take().map(|stopping| stopping.done);
+        // The directory is free before whoever asked for the stop hears of it.
+        drop(self);
+        drop(farewell);
+        if let Some(done) = done {
+            let _ = done.send(());
+        }
+    }
+
+    fn end(&mut self, ended: Result<(), Halt>) {
         match ended {
             Ok(()) => self.replica.close(),
             Err(halt) => self.halt(halt),
@@ -75,13 +100,6 @@ impl<S: StateMachine, D: Disk, N: Network> Driver<S, D, N> {
         }
         for (_, call) in std::mem::take(&mut self.reads) {
             let _ = call.reply.send(Err(ReadError::Stopped));
-        }
-        let done = self.stopping.take().map(|stopping| stopping.done);
-        // The directory is free before whoever asked for the stop hears of it.
-        drop(self);
-        drop(farewell);
-        if let Some(done) = done {
-            let _ = done.send(());
         }
     }
 
@@ -246,7 +264,13 @@ impl<S: StateMachine, D: Disk, N: Network> Driver<S, D, N> {
     }
 }
 
-/// Says that the store has stopped, also when the thread panics.
+/// What a panic says.
+fn words(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a word")
+}
+
+/// Says that the store has stopped, whatever happens to the thread.
 struct Farewell<S: StateMachine> {
     outlets: Outlets<S>,
     failure: Option<String>,

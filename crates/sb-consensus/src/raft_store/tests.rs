@@ -1,4 +1,4 @@
-//! What happens when the disk fails, seen from the handle.
+//! What happens when the disk or the thread fails, seen from the handle.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,12 +9,15 @@ use async_trait::async_trait;
 use crate::replica::{Disk, DiskError, MemoryDisk, Record, Replica, Snapshot};
 use crate::{
     BoxedStream, Connector, DiskHealth, Lane, Member, MemberId, OnFatalDisk, ProposeError, RaftConfig,
-    RestoreError, Role, StateMachine, Store,
+    ReadError, RestoreError, Role, StateMachine, Store,
 };
 
 use super::disk::Identity;
 
 const WITHIN: Duration = Duration::from_secs(10);
+
+/// The request that makes the state machine panic.
+const UNLUCKY: u64 = 13;
 
 #[derive(Default)]
 struct Sum(u64);
@@ -25,6 +28,7 @@ impl StateMachine for Sum {
     type View = u64;
 
     fn apply(&mut self, request: &u64) -> u64 {
+        assert_ne!(*request, UNLUCKY, "an unlucky number");
         self.0 += request;
         self.0
     }
@@ -128,4 +132,30 @@ async fn a_full_disk_acknowledges_nothing_until_there_is_room() {
     let well = tokio::time::timeout(WITHIN, health.wait_for(|health| health.disk == DiskHealth::Ok));
     well.await.expect("the disk has room again").unwrap();
     assert_eq!(store.propose(4, WITHIN).await, Ok(7), "what was unknown was applied when there was room");
+}
+
+#[tokio::test]
+async fn after_a_panic_the_store_has_failed_and_says_why() {
+    let broken = Arc::default();
+    let store = begin(|disk| Frail { disk, broken }, OnFatalDisk::abort());
+    assert_eq!(store.propose(1, WITHIN).await, Ok(1));
+    let unknown = store.propose(UNLUCKY, WITHIN).await;
+    assert!(matches!(unknown, Err(ProposeError::Ambiguous { .. })), "{unknown:?}");
+    let failure = tokio::time::timeout(WITHIN, store.failed()).await.expect("it says so");
+    assert!(failure.starts_with("the Raft thread panicked: ") && failure.contains("unlucky"), "{failure}");
+    assert_eq!(store.health().borrow().role, Role::Stopped);
+    assert_eq!(store.propose(2, WITHIN).await, Err(ProposeError::Stopped));
+    assert_eq!(store.read(WITHIN).await, Err(ReadError::Stopped));
+    store.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_store_that_was_shut_down_has_not_failed() {
+    let broken = Arc::default();
+    let store = begin(|disk| Frail { disk, broken }, OnFatalDisk::abort());
+    assert_eq!(store.propose(1, WITHIN).await, Ok(1));
+    store.shutdown().await;
+    assert_eq!(store.health().borrow().role, Role::Stopped);
+    let failed = tokio::time::timeout(Duration::from_millis(100), store.failed()).await;
+    assert!(failed.is_err(), "{failed:?}");
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sb_consensus::{
-    BoxedStream, Connector, Lane, Member, OpenError, RaftConfig, RaftStore, StateMachine, Store, Timings,
+    BoxedStream, Connector, Lane, Member, OnFatalDisk, OpenError, RaftConfig, RaftStore, StateMachine, Store,
+    Timings,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -56,6 +57,8 @@ impl<S: StateMachine + Default> Node<S> {
         let mut config = RaftConfig::new("test", dir, name, "127.0.0.1:0");
         config.timings =
             Timings { tick_ms: 10, heartbeat_ms: 50, election_min_ms: 200, election_max_ms: 350 };
+        // A test that ends takes the directories away while members may still write to them.
+        config.on_fatal_disk = OnFatalDisk::call(|error| eprintln!("{error}: {:?}", error.source));
         adjust(&mut config);
         let listener = TcpListener::bind(&config.address).await.expect("the address is free");
         config.address = listener.local_addr().expect("a bound listener has an address").to_string();

@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use sb_failover::{OpFailure, OpOutput, Processes, RepairReason, SyncStandbys, Term};
 use sb_pgrepl::{
-    ClientAccess, CloneRequest, LocalData, RepairStep, Role, ShutdownMode, SourceFacts, StartRole, Upstream,
-    repair_plan,
+    ClientAccess, CloneRequest, DataIdentity, LocalData, RepairStep, RewindError, Role, ShutdownMode,
+    SourceFacts, StartRole, Upstream, repair_plan,
 };
 use sb_pgtypes::{Lineage, Position};
 use sb_topology::ServerName;
+use tokio::time::Instant;
 
 use super::desired::Slot;
-use super::driver::{Driver, failed};
-use super::postmaster;
+use super::driver::{Driver, chain, failed};
+use super::postmaster::{self, PostmasterError};
 use crate::guard_link::{GuardLinkError, answer, guard_term, processes};
 use crate::journal::Entry;
 
@@ -29,23 +30,33 @@ const FREEZE_MS_MAX: u64 = 5_000;
 /// Longest time for a changed set of synchronous standbys to be in force, in milliseconds.
 const SYNC_MS_MAX: u64 = 5_000;
 
+/// Longest time for the sessions of clients to end before a promotion, in milliseconds.
+const SESSIONS_END_MS_MAX: u64 = 2_000;
+
 /// Longest clone, in milliseconds: 50 GB over a line of 10 Mbit/s take half a day.
 const CLONE_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
 
 /// Longest rewind, in milliseconds.
 const REWIND_MS_MAX: u64 = 60 * 60 * 1_000;
 
-/// Longest fast shutdown of a standby or before a repair, in milliseconds.
+/// Longest fast shutdown of what runs before a start or a repair, in milliseconds; then it is killed.
 const STANDBY_STOP_MS_MAX: u64 = 10_000;
+
+/// Longest wait for the proof that everything killed is gone, in milliseconds.
+const KILL_MS_MAX: u64 = 5_000;
+
+/// Longest wait for the source of a repair to say where its log ends, in milliseconds.
+const SOURCE_MS_MAX: u64 = 5_000;
 
 type Ended = Result<OpOutput, OpFailure>;
 
 impl Driver {
     pub(super) async fn init_db(&self) -> Ended {
         // What an unfinished founding left behind was never seen by anybody.
-        let system_identifier = match self.local_data().await? {
-            LocalData::Present { system_identifier, .. } => system_identifier,
-            LocalData::Absent | LocalData::Unfinished(_) => {
+        let found = self.instance().data_identity().await.map_err(|e| failed(&e))?;
+        let system_identifier = match found {
+            DataIdentity::Present { system_identifier } => system_identifier,
+            DataIdentity::Absent | DataIdentity::Unfinished(_) => {
                 self.instance().init_db().await.map_err(|e| failed(&e))?
             }
         };
@@ -54,7 +65,7 @@ impl Driver {
 
     pub(super) async fn start_primary(&self, term: Term, sync: &SyncStandbys) -> Ended {
         let link = &self.config.guard;
-        postmaster::stop(link, ShutdownMode::Fast, ms(STANDBY_STOP_MS_MAX)).await.map_err(|e| failed(&e))?;
+        self.end_all().await?;
         self.set_access(ClientAccess::Closed);
         let instance = self.instance();
         instance.stage_sync_standbys(&standbys(sync)).map_err(|e| failed(&e))?;
@@ -71,21 +82,57 @@ impl Driver {
 
     pub(super) async fn start_standby(&self, upstream: Option<&ServerName>) -> Ended {
         let link = &self.config.guard;
-        let instance = self.instance();
         let runs = processes(&link.refresh().await.map_err(|e| failed(&e))?) == Processes::Running;
-        if runs && matches!(instance.wait_ready(ms(LOOK_MS_MAX)).await, Ok(Role::Standby)) {
-            return self.follow(upstream).await;
+        if runs && matches!(self.instance().wait_ready(ms(LOOK_MS_MAX)).await, Ok(Role::Standby)) {
+            self.follow(upstream).await?;
+        } else {
+            self.start_standby_anew(upstream).await?;
         }
-        postmaster::stop(link, ShutdownMode::Fast, ms(STANDBY_STOP_MS_MAX)).await.map_err(|e| failed(&e))?;
+        // What this server kept for others as a primary would fill its disk: nobody comes for it here.
+        if let Err(error) = self.instance().reconcile_slots(&[]).await {
+            tracing::warn!(error = %chain(&error), "could not drop the slots of a former primary");
+        }
+        Ok(OpOutput::Nothing)
+    }
+
+    async fn start_standby_anew(&self, upstream: Option<&ServerName>) -> Result<(), OpFailure> {
+        let (link, instance) = (&self.config.guard, self.instance());
+        self.end_all().await?;
         self.set_access(ClientAccess::Open);
         let upstream = upstream.map(|name| self.upstream(name, self.slot_of(name))).transpose()?;
         let prepared = instance.prepare_start(&StartRole::Standby(upstream), &self.desired()?).await;
         let spec = prepared.map_err(|e| failed(&e))?;
         postmaster::start(link, spec, None).await.map_err(|e| failed(&e))?;
         self.config.fence.open_for_standby().await;
-        instance.wait_ready(ms(READY_MS_MAX)).await.map_err(|e| failed(&e))?;
-        self.take_back().await?;
-        Ok(OpOutput::Nothing)
+        match instance.wait_ready(ms(READY_MS_MAX)).await.map_err(|e| failed(&e))? {
+            Role::Standby => self.take_back().await,
+            Role::Primary => {
+                self.kill_all().await?;
+                Err(plain("PostgreSQL came up as a primary instead of a standby, and was killed"))
+            }
+        }
+    }
+
+    /// Ends whatever runs: in order if it can, else by force. A standby that waits for a hung disk or session would
+    /// otherwise be in the way for ever; its log is on disk, and it recovers at its next start.
+    async fn end_all(&self) -> Result<(), OpFailure> {
+        match postmaster::stop(&self.config.guard, ShutdownMode::Fast, ms(STANDBY_STOP_MS_MAX)).await {
+            Ok(()) => Ok(()),
+            Err(error @ PostmasterError::Alive(_)) => {
+                tracing::warn!(%error, "killing it");
+                self.kill_all().await
+            }
+            Err(error @ PostmasterError::Guard(_)) => Err(failed(&error)),
+        }
+    }
+
+    /// Kills every process of PostgreSQL, and returns when it is proven that none is left.
+    async fn kill_all(&self) -> Result<(), OpFailure> {
+        let link = &self.config.guard;
+        let client = link.client().map_err(|e| failed(&e))?;
+        client.kill_all(ms(KILL_MS_MAX)).await.map_err(|e| failed(&GuardLinkError::from(e)))?;
+        link.refresh().await.map_err(|e| failed(&e))?;
+        Ok(())
     }
 
     pub(super) async fn follow(&self, upstream: Option<&ServerName>) -> Ended {
@@ -101,12 +148,13 @@ impl Driver {
         Ok(OpOutput::Nothing)
     }
 
-    /// A planned stop: a checkpoint first, so that the shutdown's own is short.
+    /// A planned stop: a checkpoint first, so that the shutdown's own is short. A checkpoint that takes over half of the
+    /// time fails the operation while PostgreSQL still runs: the shutdown's own might take as long.
     pub(super) async fn stop_for_transfer(&self, limit: Duration) -> Ended {
-        if let Err(error) = self.instance().checkpoint(limit).await {
-            return Err(failed(&error));
-        }
-        let stopped = postmaster::stop(&self.config.guard, ShutdownMode::Fast, limit).await;
+        let deadline = Instant::now() + limit;
+        self.instance().checkpoint(limit / 2).await.map_err(|e| failed(&e))?;
+        let left = deadline.saturating_duration_since(Instant::now());
+        let stopped = postmaster::stop(&self.config.guard, ShutdownMode::Fast, left).await;
         stopped.map_err(|e| failed(&e))?;
         let end = self.instance().end_of_wal().await.map_err(|e| failed(&e))?;
         Ok(OpOutput::At(end))
@@ -127,10 +175,15 @@ impl Driver {
         self.set_access(ClientAccess::Closed);
         let instance = self.instance();
         instance.configure(&self.desired()?).await.map_err(|e| failed(&e))?;
+        // Who is in already would be a writer from the promotion on, before anything says that writes may be confirmed.
+        instance.end_client_sessions(ms(SESSIONS_END_MS_MAX)).await.map_err(|e| failed(&e))?;
         let client = self.config.guard.client().map_err(|e| failed(&e))?;
         let announced = client.promoting(guard_term(term), answer()).await;
         announced.map_err(|e| failed(&GuardLinkError::from(e)))?;
         let position = instance.promote(limit).await.map_err(|e| failed(&e))?;
+        // Of who was still proving its identity when the door was closed.
+        instance.end_client_sessions(ms(SESSIONS_END_MS_MAX)).await.map_err(|e| failed(&e))?;
+        instance.prove_commits_wait(ms(SYNC_MS_MAX)).await.map_err(|e| failed(&e))?;
         // The standbys need their slots before they can stream; clients may be waiting for them.
         self.reconcile_slots().await;
         Ok(OpOutput::Promoted(position.lineage))
@@ -149,10 +202,10 @@ impl Driver {
     }
 
     pub(super) async fn repair(&self, source: &ServerName, reason: RepairReason) -> Ended {
-        let link = &self.config.guard;
-        postmaster::stop(link, ShutdownMode::Fast, ms(STANDBY_STOP_MS_MAX)).await.map_err(|e| failed(&e))?;
         let upstream = self.upstream(source, self.slot_of(source))?;
-        let facts = self.source_facts()?;
+        // First of all: whatever the copy holds, it may lack what the primary had before.
+        let facts = self.source_facts(&upstream).await?;
+        self.end_all().await?;
         let step = match reason {
             RepairReason::WalRemoved => RepairStep::Reclone(sb_pgrepl::RecloneReason::CannotRewind),
             RepairReason::NoData | RepairReason::Diverged | RepairReason::Unfinished => {
@@ -168,10 +221,15 @@ impl Driver {
             }
             RepairStep::Refuse(why) => return Err(failed(&why)),
         }
-        Ok(OpOutput::Nothing)
+        Ok(OpOutput::At(facts.position))
     }
 
-    async fn rewind(&self, source: &Upstream, facts: &SourceFacts, fork: sb_pgtypes::Lsn) -> Result<(), OpFailure> {
+    async fn rewind(
+        &self,
+        source: &Upstream,
+        facts: &SourceFacts,
+        fork: sb_pgtypes::Lsn,
+    ) -> Result<(), OpFailure> {
         let instance = self.instance();
         let within = ms(REWIND_MS_MAX);
         match instance.rewind_from(source, facts.system_identifier, fork, within).await {
@@ -181,11 +239,24 @@ impl Driver {
                 self.config.journal.record(entry);
                 Ok(())
             }
-            // A rewind that cannot be done leaves a clone as the way back.
-            Err(error) => {
-                tracing::warn!(error = %super::driver::chain(&error), "could not rewind; copying anew");
+            // What is on the disk is of no use any more: a clone is the way back.
+            Err(
+                error @ (RewindError::Unusable(_)
+                | RewindError::WalPastFork { .. }
+                | RewindError::Unfinished { .. }),
+            ) => {
+                tracing::warn!(error = %chain(&error), "could not rewind; copying anew");
                 self.clone_anew(source, facts).await
             }
+            // Nothing was changed: it may succeed the next time, and a copy of everything would be no better.
+            Err(
+                error @ (RewindError::Running { .. }
+                | RewindError::Foreign { .. }
+                | RewindError::Park(_)
+                | RewindError::Source(_)
+                | RewindError::File(_)
+                | RewindError::ControlData(_)),
+            ) => Err(failed(&error)),
         }
     }
 
@@ -199,19 +270,30 @@ impl Driver {
         let parked = self.instance().clone_from(&request).await.map_err(|e| failed(&e))?;
         if let Some(path) = parked {
             let detail = format!("It is kept in {}.", path.display());
-            self.config.journal.record(Entry::new("repair.parked", "the former data directory was set aside").detail(detail));
+            self.config.journal.record(
+                Entry::new("repair.parked", "the former data directory was set aside").detail(detail),
+            );
         }
         Ok(())
     }
 
-    /// What the record says of the primary: its lineage and, as far as it was told, its position.
-    fn source_facts(&self) -> Result<SourceFacts, OpFailure> {
+    /// The primary's cluster and lineage by the record, and the end of its log by its own word.
+    async fn source_facts(&self, source: &Upstream) -> Result<SourceFacts, OpFailure> {
+        let (timeline, flushed) =
+            self.instance().source_position(source, ms(SOURCE_MS_MAX)).await.map_err(|e| failed(&e))?;
         let record = self.config.record.borrow();
         let view = &record.view;
         let unknown = || plain("the record does not know the database yet");
         let system_identifier = view.system_identifier.ok_or_else(unknown)?;
         let lineage = view.lineage.as_ref().ok_or_else(unknown)?.lineage.clone();
-        let flushed = view.position.as_ref().map_or(sb_pgtypes::Lsn::INVALID, |p| p.flushed);
+        if lineage.current() != timeline {
+            let detail = format!(
+                "`{}` writes on timeline {timeline}, the record knows {}",
+                source.server,
+                lineage.current()
+            );
+            return Err(OpFailure::Failed { detail });
+        }
         Ok(SourceFacts { system_identifier, position: Position { lineage, flushed } })
     }
 

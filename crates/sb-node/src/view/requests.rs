@@ -282,7 +282,7 @@ fn passed(code: &str, title: &str, gates: Vec<Gate>) -> Refused<()> {
 /// A number of bytes for people.
 fn bytes(count: u64) -> String {
     const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-    let unit = UNITS.iter().find(|(_, size)| count >= *size && count % *size == 0);
+    let unit = UNITS.iter().find(|(_, size)| count >= *size && count.is_multiple_of(*size));
     unit.map_or_else(|| format!("{count} bytes"), |(name, size)| format!("{} {name}", count / size))
 }
 

@@ -1,0 +1,174 @@
+//! Verbs that move the primary or hold back failover.
+
+use insta::assert_snapshot;
+use sb_api::{OperationState, Problem};
+
+use crate::agent::{FakeAgent, run_with_person};
+use crate::pictures;
+
+#[test]
+fn a_dry_run_shows_the_plan_and_changes_nothing() {
+    let agent = FakeAgent::start().answers("GET /v1/status", 200, &pictures::healthy()).answers(
+        "POST /v1/switchover",
+        200,
+        &pictures::operation(OperationState::Planned, 0),
+    );
+    assert_snapshot!(agent.run(&["switchover", "--dry-run"]), @r"
+    exit: 0
+    stdout:
+    1. `ravena-1` stops PostgreSQL
+    2. `burlington-1` takes the lease
+    3. the others follow it
+    `burlington-1` would be primary; writes pause for about 1 s.
+    stderr:
+    Nothing was changed.
+    ");
+    let posts: Vec<_> = agent.asked().into_iter().filter(|asked| asked.starts_with("POST")).collect();
+    assert_eq!(posts, [r#"POST /v1/switchover {"to":null,"dry_run":true,"expect_primary":"ravena-1"}"#]);
+}
+
+#[test]
+fn a_script_must_say_what_it_expects() {
+    let agent = FakeAgent::start();
+    assert_snapshot!(agent.run(&["switchover", "--yes"]), @r"
+    exit: 2
+    stderr:
+    error: without a terminal this needs --yes and --expect-primary SERVER
+    detail: There is nobody to ask, and the primary may have changed since you looked.
+    hint: To see what would be done: add --dry-run
+    ");
+    assert_snapshot!(agent.run(&["failover", "--to", "tucson-1"]), @r"
+    exit: 2
+    stderr:
+    error: without a terminal this needs --yes and --expect-primary SERVER
+    detail: There is nobody to ask, and the primary may have changed since you looked.
+    hint: To see what would be done: add --dry-run
+    ");
+    assert_eq!(agent.asked(), [] as [&str; 0], "nobody was asked anything");
+}
+
+#[test]
+fn a_switchover_tells_its_steps_and_its_consequence() {
+    let agent = FakeAgent::start()
+        .answers("GET /v1/status", 200, &pictures::healthy())
+        .answers("POST /v1/switchover", 200, &pictures::operation(OperationState::Planned, 0))
+        .answers("POST /v1/switchover", 202, &pictures::operation(OperationState::Running, 1))
+        .answers("GET /v1/operations/op-12", 503, &Problem::unavailable("store.no_majority", "not now"))
+        .answers("GET /v1/operations/op-12", 200, &pictures::operation(OperationState::Done, 3));
+    let arguments = ["switchover", "--to", "burlington-1", "--yes", "--expect-primary", "ravena-1"];
+    assert_snapshot!(agent.run(&arguments), @r"
+    exit: 0
+    stdout:
+    `burlington-1` is primary (term 8); `ravena-1` follows it
+    stderr:
+    - `ravena-1` stops PostgreSQL
+    - `burlington-1` takes the lease
+    - the others follow it
+    ");
+}
+
+#[test]
+fn a_person_types_the_clusters_name_to_go_on() {
+    let agent = FakeAgent::start()
+        .answers("GET /v1/status", 200, &pictures::healthy())
+        .answers("POST /v1/switchover", 200, &pictures::operation(OperationState::Planned, 0))
+        .answers("POST /v1/switchover", 200, &pictures::operation(OperationState::Done, 3));
+
+    let (exit, screen) = run_with_person(&agent.socket(), "show-build\n", &["switchover"]);
+
+    assert_eq!(exit, 0, "{screen}");
+    assert!(screen.contains("Type `show-build` to go on:"), "{screen}");
+    assert!(screen.ends_with("`burlington-1` is primary (term 8); `ravena-1` follows it\n"), "{screen}");
+    let last = agent.asked().pop().unwrap();
+    assert_eq!(last, r#"POST /v1/switchover {"to":null,"dry_run":false,"expect_primary":"ravena-1"}"#);
+}
+
+#[test]
+fn another_word_than_the_servers_name_changes_nothing() {
+    let agent = FakeAgent::start().answers("GET /v1/status", 200, &pictures::healthy()).answers(
+        "POST /v1/failover",
+        200,
+        &pictures::operation(OperationState::Planned, 0),
+    );
+
+    let (exit, screen) = run_with_person(&agent.socket(), "y\n", &["failover", "--to", "tucson-1"]);
+
+    assert_eq!(exit, 3, "{screen}");
+    assert!(screen.contains("error: not confirmed: nothing was changed\ndetail: `y` is not"), "{screen}");
+    let posts: Vec<_> = agent.asked().into_iter().filter(|asked| asked.starts_with("POST")).collect();
+    assert!(posts.iter().all(|post| post.contains(r#""dry_run":true"#)), "{posts:?}");
+    assert_eq!(posts.len(), 1);
+}
+
+#[test]
+fn an_operation_that_takes_too_long_goes_on_and_is_five() {
+    let agent = FakeAgent::start()
+        .answers("GET /v1/status", 200, &pictures::healthy())
+        .answers("POST /v1/switchover", 202, &pictures::operation(OperationState::Running, 1))
+        .answers("GET /v1/operations/op-12", 200, &pictures::operation(OperationState::Running, 1));
+    let arguments = ["switchover", "--yes", "--expect-primary", "ravena-1", "--timeout", "1s"];
+    assert_snapshot!(agent.run(&arguments), @r"
+    exit: 5
+    stderr:
+    - `ravena-1` stops PostgreSQL
+    error: operation `op-12` had not ended after 1 s
+    hint: It goes on; watch it: sb-cli ops show op-12
+    ");
+}
+
+#[test]
+fn a_gate_that_refuses_is_three_and_says_what_to_do() {
+    let agent = FakeAgent::start().answers("GET /v1/status", 200, &pictures::healthy()).answers(
+        "POST /v1/failover",
+        409,
+        &pictures::may_lose_commits(),
+    );
+    let arguments = ["failover", "--to", "tucson-1", "--yes", "--expect-primary", "ravena-1"];
+    assert_snapshot!(agent.run(&arguments), @r"
+    exit: 3
+    stderr:
+    error: cannot promote `tucson-1`: it may lack commits that clients saw confirmed
+    detail: Its received position is 0/5A000060; the last confirmed position is 0/5D0000C8 on timeline 7.
+    gate: lag: 48 MiB, allowed 1 MiB
+    hint: Promote `burlington-1`, which has everything: sb-cli failover --to burlington-1
+          To accept the loss of up to 48 MiB: sb-cli failover --to tucson-1 --accept-data-loss 48MiB
+    ");
+}
+
+#[test]
+fn an_operation_that_fails_is_one() {
+    let mut failed = pictures::operation(OperationState::Failed, 2);
+    failed.problem = Some(Problem::new(500, "promote.failed", "`burlington-1` could not be promoted"));
+    let agent = FakeAgent::start().answers("GET /v1/status", 200, &pictures::healthy()).answers(
+        "POST /v1/failover",
+        202,
+        &failed,
+    );
+    let arguments = ["failover", "--to", "burlington-1", "--accept-data-loss", "1MiB", "--yes"];
+    let arguments = [&arguments[..], &["--expect-primary", "ravena-1"]].concat();
+    assert_snapshot!(agent.run(&arguments), @r"
+    exit: 1
+    stderr:
+    - `ravena-1` stops PostgreSQL
+    - `burlington-1` takes the lease
+    error: `burlington-1` could not be promoted
+    ");
+    assert!(agent.asked()[1].contains(r#""accept_data_loss_bytes":1048576"#), "{:?}", agent.asked());
+}
+
+#[test]
+fn a_pause_ends_by_itself_after_what_was_asked() {
+    let mut done = pictures::operation(OperationState::Done, 3);
+    done.steps.clear();
+    done.result = Some("Automatic failover is held back until 05:04:05 UTC".into());
+    let agent = FakeAgent::start().answers("POST /v1/pause", 200, &done);
+    assert_snapshot!(agent.run(&["pause", "--for", "2h", "--reason", "new disks"]), @r"
+    exit: 0
+    stdout:
+    Automatic failover is held back until 05:04:05 UTC
+    ");
+    assert_eq!(
+        agent.asked(),
+        [r#"POST /v1/pause {"for_seconds":7200,"reason":"new disks","dry_run":false}"#]
+    );
+}
