@@ -148,7 +148,8 @@ fn visible() -> BTreeSet<String> {
     let mounts = read("/proc/self/mounts").lines().map(str::to_owned).collect::<Vec<_>>();
     let sockets = read("/proc/net/unix")
         .lines()
-        .filter(|line| line.contains("show-build-lab"))
+        .filter_map(|line| line.split_whitespace().last())
+        .filter(|name| name.contains("show-build-lab"))
         .map(str::to_owned)
         .collect::<Vec<_>>();
     let directories = ["/srv", "/tmp", "/run", "/mnt"].iter().flat_map(std::fs::read_dir).flatten().flatten();
