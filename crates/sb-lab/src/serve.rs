@@ -83,26 +83,27 @@ async fn status(lab: &Lab) -> Answer {
     Answer::Status { phase, lines }
 }
 
-/// The descriptor stays open as long as the lab: a shell may come at any time, and ends with the lab.
+/// The descriptor stays open as long as the lab: a shell may come at any time, and ends with the lab. On a server
+/// `psql` asks that server and `sb-cli` its agent; in the office `psql` asks whichever server accepts writes.
 fn door(lab: &Lab, place: Place) -> io::Result<Door> {
     let namespace = lab.network().namespace(place);
     let access = lab.access();
-    let mut environment = vec![("PGDATABASE", DATABASE.to_owned()), ("PGUSER", OWNER.to_owned())];
-    environment.push(("PGPORT", PORT.to_string()));
-    match lab.host(place) {
-        Some(host) => {
-            let run = &host.directories().run;
-            environment.push(("PGHOST", run.join("pg").display().to_string()));
-            environment.push(("SB_RUN_DIR", run.display().to_string()));
-        }
-        None => {
-            let servers: Vec<_> = Place::servers().map(|server| server.address().to_string()).collect();
-            environment.extend([("PGHOST", servers.join(",")), ("PGPASSWORD", access.password)]);
-            environment
-                .extend([("PGSSLMODE", "verify-ca".into()), ("PGTARGETSESSIONATTRS", "read-write".into())]);
-            let authority = access.authority.map(|path| path.display().to_string());
-            environment.extend(authority.map(|path| ("PGSSLROOTCERT", path)));
-        }
+    let mut environment = vec![
+        ("PGDATABASE", DATABASE.to_owned()),
+        ("PGUSER", OWNER.to_owned()),
+        ("PGPORT", PORT.to_string()),
+        ("PGPASSWORD", access.password),
+        ("PGSSLMODE", "verify-ca".to_owned()),
+    ];
+    let authority = access.authority.map(|path| path.display().to_string());
+    environment.extend(authority.map(|path| ("PGSSLROOTCERT", path)));
+    if let Some(host) = lab.host(place) {
+        environment.push(("PGHOST", place.address().to_string()));
+        environment.push(("SB_SOCKET", host.directories().run.join("agent.sock").display().to_string()));
+    } else {
+        let servers: Vec<_> = Place::servers().map(|server| server.address().to_string()).collect();
+        environment.push(("PGHOST", servers.join(",")));
+        environment.push(("PGTARGETSESSIONATTRS", "read-write".to_owned()));
     }
     let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     Ok(Door { namespace: namespace.as_raw_fd(), environment })

@@ -6,8 +6,9 @@ use sb_lab::stage::Inside;
 
 use crate::scene::Scene;
 
-/// Beyond every bar, for machines that do much else meanwhile; the bars themselves are measured by `./run bench`.
-const WRITE_GAP_SECONDS_MAX: f64 = 15.0;
+/// Several times every bar: a machine that does much else meanwhile is slow, and only a cluster that waits for
+/// something that never comes is slower. The bars themselves are measured by `./run bench`.
+const WRITE_GAP_SECONDS_MAX: f64 = 20.0;
 
 fn nothing_lost(inside: &Inside, scenario: Scenario, durability: Durability) {
     let scene = Scene::set(inside, scenario.as_str(), durability);

@@ -133,7 +133,7 @@ impl Scene {
         loop {
             let picture = self.picture();
             if done(&picture) {
-                return;
+                return println!("  {:.1} s until {what}", began.elapsed().as_secs_f64());
             }
             if began.elapsed() > limit {
                 panic!(
