@@ -13,16 +13,6 @@ fn a_primary_is_killed_when_another_server_has_the_lease() {
 
 #[test]
 fn a_draining_primary_is_killed_when_its_lease_is_gone_or_over() {
-    let draining = || {
-        let bench = held(Bench::leader(), &["StopPostgres"]);
-        let mut bench = bench.begin();
-        let kind = TransferKind::Failover { accept_data_loss_bytes: 0 };
-        let transfer = Transfer { id: TransferId(1), to: Some(name("other")), kind, by: "a person".into() };
-        bench.record.apply(&Request::RequestTransfer { transfer }).unwrap();
-        bench.show();
-        bench.is(State::Draining);
-        bench
-    };
     let mut bench = draining();
     bench.show_record(deposed(bench.record.clone()));
     bench.took(State::Draining, Trigger::Deposed);
