@@ -73,7 +73,9 @@ pub enum Trigger {
     TransferDue,
     /// The clean shutdown succeeded.
     Drained,
-    /// The clean shutdown failed.
+    /// The clean shutdown failed, and PostgreSQL goes on as before.
+    StillRuns,
+    /// The clean shutdown failed half-way, or nobody knows how far it got.
     DrainFailed,
     /// No backend is left; the lease is still this server's.
     ProvenStillMine,
@@ -169,6 +171,7 @@ pub const TABLE: &[Row] = {
         row(Reopening, Deposed, Fencing, "R1"),
         // The end of a primaryship.
         row(Draining, Drained, Fencing, "R11"),
+        row(Draining, StillRuns, Leading, "R9"),
         row(Draining, DrainFailed, Fencing, "R11"),
         row(Draining, DeadlinePassed, Fencing, "R3"),
         row(Draining, Deposed, Fencing, "R1"),

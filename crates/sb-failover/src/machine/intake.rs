@@ -185,10 +185,15 @@ impl Machine {
             | Command::Freeze { .. }
             | Command::Fetch { .. } => self.pointed = None,
             Command::SetSyncStandbys { .. } | Command::StartPrimary { .. } => self.sync_names = None,
+            // Whether it still serves or is half-way down is what the next observation says.
+            Command::StopPostgres { .. } => {
+                if let Some(postgres) = &mut self.postgres {
+                    postgres.role = Role::Unknown;
+                }
+            }
             Command::Persist { .. }
             | Command::StorePromise { .. }
             | Command::Promote { .. }
-            | Command::StopPostgres { .. }
             | Command::Repair { .. }
             | Command::InitDb { .. }
             | Command::OpenClients { .. }

@@ -26,7 +26,7 @@ pub use explain::{Explanation, Gate};
 pub use state::{ParkReason, State};
 
 use crate::mutant::Mutant;
-use crate::record::{Durability, Lease, Member};
+use crate::record::{Durability, Lease, Member, TransferId};
 use crate::table::find;
 use crate::{
     BootTime, ClusterRecord, Command, Event, GuardReport, JournalEntry, Observation, Persisted, Phase,
@@ -167,6 +167,8 @@ pub struct Machine {
     pause_seen: Option<(u64, BootTime)>,
     parked: Option<ParkReason>,
     refusal: Option<String>,
+    /// The transfer for which PostgreSQL could not be shut down.
+    undrained: Option<TransferId>,
 }
 
 impl Machine {
@@ -210,6 +212,7 @@ impl Machine {
             pause_seen: None,
             parked: None,
             refusal: None,
+            undrained: None,
         }
     }
 

@@ -16,6 +16,10 @@ impl Machine {
         }
         let transfer = self.record.as_ref().and_then(|r| r.transfer.clone());
         if let Some(transfer) = transfer {
+            if self.undrained == Some(transfer.id) {
+                self.cancel(&transfer, "PostgreSQL could not be shut down in time".into());
+                return self.tend_sync();
+            }
             match self.transfer_target(&transfer) {
                 Ok(to) => {
                     self.journal(JournalEntry::Draining { to: to.clone() });
@@ -80,15 +84,21 @@ impl Machine {
         }
         let limit = ms(self.timings().stop_limit_ms);
         let over = self.stage.since + limit + ms(self.timings().retry_ms);
-        if self.stage.failed || self.reached(over) {
-            // What it could not stop cleanly it starts again: a planned move must not lose anything.
-            if let Some(id) = self.record.as_ref().and_then(|r| r.transfer.as_ref()).map(|t| t.id) {
-                self.refuse("PostgreSQL could not be shut down in time".into());
-                self.ask(Purpose::CancelTransfer, |_| Request::CancelTransfer { id });
-            }
-            return self.go_fence(Trigger::DrainFailed, AfterFence::Resume);
+        let over = self.reached(over);
+        if !self.stage.failed && !over {
+            return self.begin(|op| Command::StopPostgres { op, limit });
         }
-        self.begin(|op| Command::StopPostgres { op, limit });
+        // A planned move must not lose anything: it is given up, and what runs goes on.
+        self.undrained = self.record.as_ref().and_then(|r| r.transfer.as_ref()).map(|t| t.id);
+        let role = self.postgres.as_ref().map(|p| p.role);
+        match role {
+            Some(Role::Primary) if self.stage.failed && !self.postgres_is_gone() => {
+                self.go(Trigger::StillRuns)
+            }
+            // The failure says nothing about how far it got; the next observation does.
+            Some(Role::Unknown) if !over && !self.postgres_is_gone() => {}
+            Some(_) | None => self.go_fence(Trigger::DrainFailed, AfterFence::Resume),
+        }
     }
 
     pub(super) fn step_restarting(&mut self) {

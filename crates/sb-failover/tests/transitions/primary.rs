@@ -13,16 +13,6 @@ fn a_primary_is_killed_when_another_server_has_the_lease() {
 
 #[test]
 fn a_draining_primary_is_killed_when_its_lease_is_gone_or_over() {
-    let draining = || {
-        let bench = held(Bench::leader(), &["StopPostgres"]);
-        let mut bench = bench.begin();
-        let kind = TransferKind::Failover { accept_data_loss_bytes: 0 };
-        let transfer = Transfer { id: TransferId(1), to: Some(name("other")), kind, by: "a person".into() };
-        bench.record.apply(&Request::RequestTransfer { transfer }).unwrap();
-        bench.show();
-        bench.is(State::Draining);
-        bench
-    };
     let mut bench = draining();
     bench.show_record(deposed(bench.record.clone()));
     bench.took(State::Draining, Trigger::Deposed);
@@ -89,4 +79,45 @@ fn a_report_for_an_older_renewal_is_refused() {
     assert!(record.apply(&renew).is_ok());
     assert!(record.reports.is_empty());
     assert!(record.apply(&report(0)).is_err());
+}
+
+/// A primary that is asked to hand over, its shutdown under way.
+fn draining() -> Bench {
+    let mut bench = held(Bench::leader(), &["StopPostgres"]).begin();
+    let kind = TransferKind::Failover { accept_data_loss_bytes: 0 };
+    let transfer = Transfer { id: TransferId(1), to: Some(name("other")), kind, by: "a person".into() };
+    bench.record.apply(&Request::RequestTransfer { transfer }).unwrap();
+    bench.show();
+    bench.is(State::Draining);
+    bench
+}
+
+fn shutdown_fails(bench: &mut Bench) {
+    let op = bench.commands.iter().rev().find_map(Command::op).unwrap();
+    bench
+        .tell(Event::Done { op, result: Err(OpFailure::Failed { detail: "the checkpoint is slow".into() }) });
+    bench.is(State::Draining);
+}
+
+#[test]
+fn a_primary_that_could_not_be_stopped_goes_on_and_the_transfer_is_cancelled() {
+    let mut bench = draining();
+    shutdown_fails(&mut bench);
+    bench.tell(Event::Postgres(bench.postgres.clone()));
+    bench.took(State::Draining, Trigger::StillRuns);
+    bench.later(2_000);
+    bench.is(State::Leading);
+    assert_eq!(bench.record.transfer, None);
+    assert!(bench.issued("Fence").is_empty());
+    assert_eq!(bench.issued("StopPostgres").len(), 1);
+}
+
+#[test]
+fn a_primary_that_is_not_known_to_run_after_a_failed_stop_is_killed_and_restarted() {
+    let mut bench = draining();
+    shutdown_fails(&mut bench);
+    bench.later(11_000);
+    bench.took(State::Draining, Trigger::DrainFailed);
+    bench.is(State::Leading);
+    assert_eq!(bench.record.transfer, None);
 }
