@@ -100,7 +100,7 @@ impl Instance {
             instance.write_configuration(&wanted, &settings)
         })
         .await?;
-        self.reload().await?;
+        self.reload_in(&mut session).await?;
         let taken_back = self.take_back(&mut session).await?;
         let report: FileReport = session.json("check the configuration files", FILE_REPORT_SQL).await?;
         if !report.problems.is_empty() {
@@ -125,9 +125,25 @@ impl Instance {
         }
         if !names.is_empty() {
             tracing::warn!(?names, "ALTER SYSTEM had overridden settings of the agent; they are reset");
-            self.reload().await?;
+            self.reload_in(session).await?;
         }
         Ok(names.into_iter().collect())
+    }
+
+    /// Has the files loaded, and returns when the postmaster and this session have. What waits for a restart is shown only by
+    /// a session that was there before the change, and only once it has loaded the files too.
+    async fn reload_in(&self, session: &mut Session) -> Result<(), ConfigureError> {
+        let action = "ask for the load time";
+        let before: String = session.value(action, "SELECT pg_conf_load_time()::text").await?;
+        self.reload_by(session.deadline()).await?;
+        let loaded = format!("SELECT pg_conf_load_time() <> '{before}'");
+        while !session.value::<bool>(action, &loaded).await? {
+            if session.is_over() {
+                return Err(ConfigureError::NotLoaded);
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(())
     }
 
     /// Has the files loaded, and returns when the postmaster has.

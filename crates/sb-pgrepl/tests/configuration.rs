@@ -107,7 +107,7 @@ async fn wrong_and_forbidden_settings_are_named() {
     let error = a.instance.configure(&with("work_mem", "many")).await.unwrap_err();
     let ConfigureError::Refused { problems } = error else { panic!("{error:?}") };
     assert!(problems.iter().any(|p| p.contains("sb.conf")), "{problems:?}");
-    let configured = a.instance.configure(&with("max_connections", "90")).await.unwrap();
+    let configured = a.instance.configure(&with("max_connections", "110")).await.unwrap();
     assert_eq!(configured.pending_restart, ["max_connections"]);
     a.stop(ShutdownMode::Fast).await;
     let error =
