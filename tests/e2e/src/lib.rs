@@ -137,6 +137,7 @@ pub fn run(program: &Program) -> ExitCode {
 }
 
 /// A case may take a minute; the person who interrupts it does not wait for its end.
+#[allow(clippy::exit, reason = "this is the test program's own decision, with nothing left to put in order")]
 fn end_when_interrupted(mut interrupt: Interrupt) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     std::thread::spawn(move || {
