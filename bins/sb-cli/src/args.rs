@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use sb_topology::Durability;
 
 use crate::answers::SiteAnswer;
 use crate::units;
@@ -111,10 +113,10 @@ pub enum AgentVerb {
     History,
     /// What happened
     Events(EventsArgs),
-    /// Why (not): a server, an operation, a code, or the whole cluster
+    /// Why (not): a server, an operation, or the whole cluster
     Explain {
         /// What to explain
-        #[arg(value_name = "SERVER|OPERATION|CODE")]
+        #[arg(value_name = "SERVER|OPERATION")]
         subject: Option<String>,
     },
     /// Operations under way and past
@@ -130,6 +132,9 @@ pub struct InitArgs {
     /// Where the documents come from; without any, on a terminal, you are asked
     #[command(flatten)]
     pub source: SourceArgs,
+    /// What a commit waits for; without it, `async`. Documents of --config say it themselves
+    #[arg(long, value_name = "WORD", conflicts_with = "config", value_parser = durability())]
+    pub durability: Option<Durability>,
     /// The cluster's name, which is typed to confirm dangerous commands
     #[arg(long, value_name = "NAME", default_value = "show-build", value_parser = cluster_name)]
     pub name: String,
@@ -141,6 +146,20 @@ pub struct InitArgs {
 /// A cluster's name is typed in full by people in a hurry: the same letters as in the names of sites, nothing more.
 fn cluster_name(text: &str) -> Result<String, sb_topology::NameError> {
     sb_topology::SiteName::new(text).map(|name| name.to_string())
+}
+
+/// The words for what a commit waits for, as documents have them.
+fn durability() -> impl TypedValueParser<Value = Durability> {
+    let help = |durability| match durability {
+        Durability::Async => "The primary's own disk: a failover may lose the newest commits",
+        Durability::Sync => "A server at another site too, as long as one answers",
+        Durability::Strict => "A server at another site too, always: without one, commits wait",
+    };
+    let value = |durability: Durability| PossibleValue::new(durability.as_str()).help(help(durability));
+    let all = [Durability::Async, Durability::Sync, Durability::Strict];
+    PossibleValuesParser::new(all.map(value)).map(move |word| {
+        all.into_iter().find(|durability| durability.as_str() == word).unwrap_or(Durability::Async)
+    })
 }
 
 /// Where the documents come from.

@@ -92,7 +92,11 @@ impl Terminal {
     /// Writes data in place of what stands on the screen; below it where there is no screen.
     pub fn redraw(&mut self, data: impl fmt::Display) -> io::Result<()> {
         match self.screen {
-            Screen::Redrawn => writeln!(self.out, "\x1b[H\x1b[2J{data}")?,
+            // Each line is cleared behind its end, so that nothing flickers.
+            Screen::Redrawn => {
+                let text = data.to_string().replace('\n', "\x1b[K\n");
+                write!(self.out, "\x1b[H{text}\x1b[K\n\x1b[J")?;
+            }
             Screen::Scrolls => writeln!(self.out, "{data}\n")?,
         }
         self.out.flush()

@@ -63,6 +63,31 @@ pub fn show_seconds(seconds: u64) -> String {
     }
 }
 
+/// A moment (RFC 3339, UTC) to the second, as people read it in a table.
+pub fn show_moment(moment: &str) -> String {
+    cut_fraction(moment, 0)
+}
+
+/// A moment to the millisecond, to be compared with those beside it.
+pub fn show_moment_ms(moment: &str) -> String {
+    cut_fraction(moment, 3)
+}
+
+/// With exactly this many digits of a second; a text of another form as it is.
+fn cut_fraction(moment: &str, digits: usize) -> String {
+    let Some(bare) = moment.strip_suffix('Z') else { return moment.to_owned() };
+    let (whole, fraction) = bare.split_once('.').unwrap_or((bare, ""));
+    match digits {
+        0 => format!("{whole}Z"),
+        _ => format!("{whole}.{fraction:0<digits$.digits$}Z"),
+    }
+}
+
+/// A number and what it counts: `1 voter`, `3 voters`.
+pub fn show_count(count: usize, one: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +115,16 @@ mod tests {
         assert_eq!(show_bytes(1023), "1023 B");
         assert_eq!(show_bytes(1025), "2 KiB");
         assert_eq!(show_bytes(48 << 20), "48 MiB");
+    }
+
+    #[test]
+    fn moments_have_one_length() {
+        for moment in ["2026-01-02T03:04:05.678901234Z", "2026-01-02T03:04:05.678Z"] {
+            assert_eq!(show_moment(moment), "2026-01-02T03:04:05Z");
+            assert_eq!(show_moment_ms(moment), "2026-01-02T03:04:05.678Z");
+        }
+        assert_eq!(show_moment_ms("2026-01-02T03:04:05Z"), "2026-01-02T03:04:05.000Z");
+        assert_eq!(show_moment("yesterday"), "yesterday");
     }
 
     #[test]

@@ -8,6 +8,7 @@
 
 mod event;
 mod explanation;
+mod hexadecimal;
 mod history;
 mod operation;
 mod peer;

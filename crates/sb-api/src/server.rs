@@ -13,7 +13,9 @@ pub struct ServerStatus {
     pub state: String,
     /// Version of its agent.
     pub agent_version: Option<String>,
-    /// Which life of this server this is: a server that lost its log starts a new one.
+    /// Which life of this server this is: a server that lost its log starts a new one. In JSON 16 hexadecimal
+    /// digits, because a JavaScript number cannot hold it.
+    #[serde(default, with = "crate::hexadecimal")]
     pub incarnation: Option<u64>,
     /// Whether the observer hears it now; absent when it has not tried.
     pub reachable: Option<bool>,

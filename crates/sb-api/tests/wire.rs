@@ -63,3 +63,12 @@ fn an_answer_to_a_join_says_which_it_is() {
     let expected = json!({"answer": "elsewhere", "leader": "ravena-2", "address": null});
     assert_eq!(serde_json::to_value(answer).expect("it is JSON"), expected);
 }
+
+#[test]
+fn an_incarnation_is_text_that_no_reader_rounds() {
+    let mut server = ServerStatus::unknown("ravena-1", "ravena");
+    server.incarnation = Some(16_475_081_331_446_485_374);
+    let answer = serde_json::to_value(&server).expect("it is JSON");
+    assert_eq!(answer["incarnation"], "e4a33f2ea689917e");
+    assert_eq!(serde_json::from_value::<ServerStatus>(answer).expect("it is read"), server);
+}

@@ -1,7 +1,8 @@
 //! Bundles of a whole cluster, as files and as the TLS handshakes that they allow.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -88,6 +89,30 @@ fn the_operators_token_opens_every_agent_and_is_stored_as_a_digest_only() {
     assert_eq!(tokens.find(token.expose()).map(|entry| entry.scope), Some(Scope::Admin));
     let stored = fs::read_to_string(out.join("tucson-1/state/tokens.json")).unwrap();
     assert!(!stored.contains(token.expose()));
+}
+
+#[test]
+fn a_failure_leaves_nothing_and_an_empty_directory_is_taken() {
+    let (place, config, out) = place();
+    let names = || {
+        let entries = fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        entries.collect::<BTreeSet<_>>()
+    };
+    // Found free by a look, but nothing can be renamed to it.
+    std::os::unix::fs::symlink("nowhere", &out).unwrap();
+    let before = names();
+    let refused = make_bundles(&cluster(), &config, &out);
+    assert!(matches!(refused, Err(BundleError::Io { action: "write", .. })), "{refused:?}");
+    assert_eq!(names(), before);
+
+    fs::remove_file(&out).unwrap();
+    fs::create_dir(&out).unwrap();
+    make_bundles(&cluster(), &config, &out).unwrap();
+    assert_eq!(names(), before);
+    assert!(out.join("tucson-1/state/identity.json").exists());
+
+    let nameless = make_bundles(&cluster(), &config, &place.path().join(".."));
+    assert!(matches!(nameless, Err(BundleError::Nameless { .. })), "{nameless:?}");
 }
 
 #[test]

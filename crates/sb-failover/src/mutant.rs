@@ -11,6 +11,8 @@ pub enum Mutant {
     NoCompareAndSet,
     /// L4: nothing kills PostgreSQL when the agent hangs.
     NoGuard,
+    /// R3: the lease is renewed although the guard does not take deadlines.
+    RenewUnguarded,
     /// R4: a standby reports without stopping its receiver.
     NoFreeze,
     /// R2: a shorter lease is proposed without lowering the deadline first.

@@ -55,7 +55,7 @@ pub enum Trigger {
     MayPromote,
     /// PostgreSQL is primary.
     Promoted,
-    /// The promotion failed, or did not begin or end in time.
+    /// The promotion failed, or did not begin or end in time, or this term had one already.
     PromotionFailed,
     /// Lineage and synchronous set are on record, enough standbys have everything, clients are in.
     Opened,
@@ -63,7 +63,7 @@ pub enum Trigger {
     PostgresGone,
     /// PostgreSQL runs again.
     Restarted,
-    /// It did not within the budget.
+    /// It did not within the budget, or its data has been a standby's since.
     RestartFailed,
     /// The own deadline has passed.
     DeadlinePassed,

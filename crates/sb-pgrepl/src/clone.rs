@@ -3,7 +3,9 @@ use std::time::Duration;
 
 use sb_pgtypes::SystemIdentifier;
 
-use crate::files::{make_private_dir, next_free, off_thread, rename_durably};
+use crate::files::{is_empty_dir, make_private_dir, next_numbered, off_thread, rename_durably};
+use crate::init_db::mounted_hint;
+use crate::parked::PARKED_DATA;
 use crate::roles::REPLICATOR;
 use crate::{ControlDataError, FileError, Instance, ToolError, Unfinished, Upstream};
 
@@ -28,6 +30,12 @@ pub enum CloneError {
     Running {
         /// The postmaster.
         pid: u32,
+    },
+    /// The data directory can never be renamed.
+    #[error("cannot clone into `{}`: it is a mount point or a link", path.display())]
+    Mounted {
+        /// The data directory.
+        path: PathBuf,
     },
     /// There is no room.
     #[error("could not clone `{source_server}`: the disk of `{}` is full", path.display())]
@@ -62,9 +70,18 @@ impl CloneError {
     /// What to do.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
-        let Self::DiskFull { path, .. } = self else { return None };
-        let directory = path.parent().unwrap_or(path).display();
-        Some(format!("The former data is untouched. See what takes the room: du -xsh {directory}/*"))
+        match self {
+            Self::DiskFull { path, .. } => {
+                let directory = path.parent().unwrap_or(path).display();
+                Some(format!("The former data is untouched. See what takes the room: du -xsh {directory}/*"))
+            }
+            Self::Mounted { path } => Some(mounted_hint(path)),
+            Self::Running { .. }
+            | Self::Foreign { .. }
+            | Self::Tool(_)
+            | Self::File(_)
+            | Self::ControlData(_) => None,
+        }
     }
 }
 
@@ -77,6 +94,10 @@ impl Instance {
     pub async fn clone_from(&self, request: &CloneRequest) -> Result<Option<PathBuf>, CloneError> {
         if let Some(pid) = self.running_pid()? {
             return Err(CloneError::Running { pid });
+        }
+        if self.data_is_mounted()? {
+            // Before anything is copied: the copy could never be put in place.
+            return Err(CloneError::Mounted { path: self.data_dir().to_owned() });
         }
         let before = self.unfinished()?;
         let source = request.source.server.to_string();
@@ -132,16 +153,17 @@ impl Instance {
     }
 
     fn put_in_place(&self, copy: &Path, source: String) -> Result<Option<PathBuf>, FileError> {
-        let parked = if self.data_dir().exists() { Some(self.park_data(source)?) } else { None };
+        let data = self.data_dir();
+        let parked = if data.exists() && !is_empty_dir(data)? { Some(self.park_data(source)?) } else { None };
         rename_durably(copy, self.data_dir())?;
         self.clear_unfinished()?;
         Ok(parked)
     }
 
     fn park_data(&self, source: String) -> Result<PathBuf, FileError> {
-        let directory = &self.config().parked_dir;
-        make_private_dir(directory, None)?;
-        let parked = next_free(directory, "data");
+        let directory = self.parking()?;
+        make_private_dir(&directory, None)?;
+        let parked = next_numbered(&directory, PARKED_DATA)?;
         self.note_unfinished(&Unfinished::Clone { source, parked: Some(parked.clone()) })?;
         rename_durably(self.data_dir(), &parked)?;
         Ok(parked)

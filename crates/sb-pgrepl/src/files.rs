@@ -93,16 +93,29 @@ pub(crate) fn read_if_present(path: &Path) -> Result<Option<String>, FileError> 
     }
 }
 
-/// `<directory>/<stem>-<n>` for the first `n` that is free.
-pub(crate) fn next_free(directory: &Path, stem: &str) -> PathBuf {
-    let mut n = 1_u32;
-    loop {
-        let path = directory.join(format!("{stem}-{n}"));
-        if fs::symlink_metadata(&path).is_err() {
-            return path;
-        }
-        n += 1;
-    }
+/// The entries `<directory>/<stem>-<n>`, in the order of their numbers; none when the directory is not there.
+pub(crate) fn numbered(directory: &Path, stem: &str) -> Result<Vec<(u32, PathBuf)>, FileError> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(FileError::on("read", directory))?,
+    };
+    let number =
+        |path: &Path| path.file_name()?.to_str()?.strip_prefix(stem)?.strip_prefix('-')?.parse().ok();
+    let paths = entries.flatten().map(|entry| entry.path());
+    let mut found: Vec<_> = paths.filter_map(|path| Some((number(&path)?, path))).collect();
+    found.sort();
+    Ok(found)
+}
+
+/// `<directory>/<stem>-<n>` with a number behind all that are there: the order of the numbers is that of time.
+pub(crate) fn next_numbered(directory: &Path, stem: &str) -> Result<PathBuf, FileError> {
+    let last = numbered(directory, stem)?.last().map_or(0, |(n, _)| *n);
+    Ok(directory.join(format!("{stem}-{}", last + 1)))
+}
+
+/// Whether a directory holds nothing.
+pub(crate) fn is_empty_dir(path: &Path) -> Result<bool, FileError> {
+    Ok(path.is_dir() && fs::read_dir(path).map_err(FileError::on("read", path))?.next().is_none())
 }
 
 /// Makes the names in the directory of `path` durable.
@@ -127,9 +140,12 @@ mod tests {
     }
 
     #[test]
-    fn a_name_in_use_is_not_taken_again() {
+    fn a_number_is_never_lower_than_those_before() {
         let dir = tempfile::tempdir().unwrap();
-        fs::create_dir(dir.path().join("data-1")).unwrap();
-        assert_eq!(next_free(dir.path(), "data"), dir.path().join("data-2"));
+        assert_eq!(next_numbered(dir.path(), "data").unwrap(), dir.path().join("data-1"));
+        for name in ["data-9", "data-10", "data-of-mine"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        assert_eq!(next_numbered(dir.path(), "data").unwrap(), dir.path().join("data-11"));
     }
 }

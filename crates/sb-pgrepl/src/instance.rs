@@ -26,7 +26,7 @@ pub struct InstanceConfig {
     /// The user for PostgreSQL and all its programs; [`None`] when this process already is that user.
     pub run_as: Option<RunAs>,
     /// The data directory. `<data_dir>.cloning-<n>`, `.initializing-<n>` and `.unfinished` beside it are ours too; its parent
-    /// must be on the same file system.
+    /// must be on the same file system: a mount point is put to use by a directory in it.
     pub data_dir: PathBuf,
     /// A directory of its own for the Unix socket and for the copies of keys and passwords; made and owned as needed. Like
     /// the other directories' parents, its parent must be passable for the user above.
@@ -34,7 +34,8 @@ pub struct InstanceConfig {
     pub run_dir: PathBuf,
     /// A directory of its own for logs; made and owned as needed.
     pub log_dir: PathBuf,
-    /// Where diverged WAL and former data directories are kept; on the data directory's file system.
+    /// Where diverged WAL and former data directories are kept. When that is not on the data directory's file system, which a
+    /// rename cannot leave, they are kept in `<data_dir>.parked` instead.
     pub parked_dir: PathBuf,
     /// PostgreSQL's port.
     pub port: u16,

@@ -1,18 +1,31 @@
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use sb_pgtypes::{Lineage, Lsn};
 
 use crate::files::{
-    copy_durably, make_private_dir, next_free, off_thread, remove_tree, sync_parent, write_durably,
+    copy_durably, make_private_dir, next_numbered, numbered, off_thread, read_if_present, remove_tree,
+    sync_parent, write_durably,
 };
 use crate::lost_writes::diverged_timelines;
+use crate::mounts::rename_reaches;
 use crate::wal::Layout;
 use crate::{FileError, Instance, LostWrites, PositionError, ToolError};
 
 /// The report's name in its directory.
 const REPORT: &str = "lost-writes.json";
+
+/// The names of former data directories: `data-<n>`.
+pub(crate) const PARKED_DATA: &str = "data";
+
+/// The names of diverged logs: `wal-<n>`.
+const PARKED_WAL: &str = "wal";
+
+/// Most former data directories that are kept.
+pub const PARKED_DATA_MAX: usize = 2;
+
+/// Most diverged logs whose segments are kept; the reports of all are.
+pub const PARKED_WAL_MAX: usize = 8;
 
 /// Diverged WAL that was kept aside.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,39 +71,58 @@ impl Instance {
         Ok(Some(off_thread(move || instance.park_wal(lost, control.layout())).await?))
     }
 
-    /// Former data directories that clones have parked, oldest first.
+    /// Deletes, for good, all but the newest [`PARKED_DATA_MAX`] former data directories, and the segments, not the reports,
+    /// of all but the newest [`PARKED_WAL_MAX`] diverged logs. Returns what was deleted. To be called only once another
+    /// verified copy exists (rule R8), such as this server's own when it has come up with it.
     ///
     /// # Errors
-    /// When the parked directory cannot be read.
-    pub fn parked_data(&self) -> Result<Vec<PathBuf>, FileError> {
-        let directory = &self.config().parked_dir;
-        let entries = match fs::read_dir(directory) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.map_err(FileError::on("read", directory))?,
-        };
-        let number = |path: &PathBuf| path.file_name()?.to_str()?.strip_prefix("data-")?.parse::<u32>().ok();
-        let mut parked: Vec<_> =
-            entries.flatten().map(|e| e.path()).filter(|path| number(path).is_some()).collect();
-        parked.sort_by_key(number);
-        Ok(parked)
+    /// When the parked directory cannot be read, or one cannot be removed.
+    pub async fn trim_parked(&self) -> Result<Vec<PathBuf>, FileError> {
+        let instance = self.clone();
+        off_thread(move || {
+            let directory = instance.parking()?;
+            let data = numbered(&directory, PARKED_DATA)?.into_iter().map(|(_, path)| path);
+            let logs = numbered(&directory, PARKED_WAL)?.into_iter().map(|(_, path)| path.join("pg_wal"));
+            let logs = logs.filter(|path| path.exists());
+            let mut surplus = all_but_newest(data.collect(), PARKED_DATA_MAX);
+            surplus.extend(all_but_newest(logs.collect(), PARKED_WAL_MAX));
+            surplus.iter().try_for_each(|path| remove_tree(path))?;
+            Ok(surplus)
+        })
+        .await
     }
 
-    /// Deletes the parked data directories, for good. To be called only once another verified copy exists, such as this
-    /// server's new one when it streams (rule R8). Diverged WAL and reports stay.
-    ///
-    /// # Errors
-    /// When one cannot be removed.
-    pub async fn discard_parked_data(&self) -> Result<(), FileError> {
-        let parked = self.parked_data()?;
-        off_thread(move || parked.iter().try_for_each(|path| remove_tree(path))).await
+    /// Where former data goes: as configured, if a rename gets there, else beside the data directory.
+    pub(crate) fn parking(&self) -> Result<PathBuf, FileError> {
+        let chosen = &self.config().parked_dir;
+        let reached = rename_reaches(self.data_dir(), chosen)?;
+        Ok(if reached { chosen.clone() } else { self.beside_data("parked") })
     }
 
-    /// Copies the segments that `lost` is about, and the report, to a new directory. The report is written last: where there
+    /// The copy that an earlier attempt has made of the same log. Copies that were cut short are removed.
+    fn parked_before(&self, parent: &Path, lost: &LostWrites) -> Result<Option<Parked>, FileError> {
+        for (_, directory) in numbered(parent, PARKED_WAL)? {
+            let Some(report) = read_if_present(&directory.join(REPORT))? else {
+                remove_tree(&directory)?;
+                continue;
+            };
+            let same = serde_json::from_str(&report).is_ok_and(|report: LostWrites| report == *lost);
+            if same && directory.join("pg_wal").exists() {
+                return Ok(Some(Parked { directory, lost_writes: lost.clone() }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Copies the segments that `lost` is about, and the report, to a new directory, unless there is such a copy. The report is written last: where there
     /// is one, the copy is whole.
     fn park_wal(&self, lost: LostWrites, layout: Layout) -> Result<Parked, FileError> {
-        let parent = &self.config().parked_dir;
-        make_private_dir(parent, None)?;
-        let directory = next_free(parent, &format!("wal-timeline-{}", lost.lineage.current()));
+        let parent = self.parking()?;
+        make_private_dir(&parent, None)?;
+        if let Some(parked) = self.parked_before(&parent, &lost)? {
+            return Ok(parked);
+        }
+        let directory = next_numbered(&parent, PARKED_WAL)?;
         let (from, to) = (self.in_data("pg_wal"), directory.join("pg_wal"));
         make_private_dir(&to, None)?;
         for name in diverged_files(&from, &lost.lineage, lost.fork, lost.end, layout)? {
@@ -102,6 +134,11 @@ impl Instance {
         sync_parent(&directory)?;
         Ok(Parked { directory, lost_writes: lost })
     }
+}
+
+fn all_but_newest(mut oldest_first: Vec<PathBuf>, kept: usize) -> Vec<PathBuf> {
+    oldest_first.truncate(oldest_first.len().saturating_sub(kept));
+    oldest_first
 }
 
 /// The segments that hold the log between `fork` and `end`, and the histories.

@@ -9,8 +9,9 @@ use std::time::Duration;
 use cluster::{Cluster, SOON, Server, desired, eventually};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use sb_pgrepl::{
-    CloneError, CloneRequest, DataIdentity, Desired, LocalData, LostWrites, PrepareError, RepairStep,
-    RewindError, ShutdownMode, SlotName, SourceFacts, StartRole, Unfinished, repair_plan,
+    CloneError, CloneRequest, DataIdentity, Desired, InitError, Instance, InstanceConfig, LocalData,
+    LostWrites, PARKED_DATA_MAX, PARKED_WAL_MAX, PrepareError, RepairStep, RewindError, ShutdownMode,
+    SlotName, SourceFacts, StartRole, Unfinished, repair_plan,
 };
 use sb_pgtypes::{Relation, SystemIdentifier};
 
@@ -144,13 +145,38 @@ async fn a_rewind_cut_short_is_never_started_and_is_cloned_anew() {
     let parked =
         a.instance.clone_from(&b.clone_request(&a).await).await.unwrap().expect("the former data is kept");
     assert!(parked.join("PG_VERSION").exists());
-    assert_eq!(a.instance.parked_data().unwrap(), [parked]);
+    assert_eq!(parked_names(&a), ["data-1", "wal-1"], "each attempt had the same log: it is kept once");
     a.start(&StartRole::Standby(Some(upstream))).await;
     a.streams_from(&b).await;
-    a.instance.discard_parked_data().await.unwrap();
-    assert!(a.instance.parked_data().unwrap().is_empty());
-    let reports = std::fs::read_dir(&a.instance.config().parked_dir).unwrap();
-    assert!(reports.count() > 0, "reports of lost transactions stay");
+}
+
+fn parked_names(server: &Server) -> Vec<String> {
+    let entries = std::fs::read_dir(&server.instance.config().parked_dir).unwrap();
+    let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn only_the_newest_parked_data_and_logs_are_kept_and_every_report() {
+    let cluster = Cluster::new();
+    let a = cluster.server("a");
+    let parked = &a.instance.config().parked_dir;
+    assert_eq!(a.instance.trim_parked().await.unwrap(), Vec::<PathBuf>::new());
+    for n in 1..=PARKED_DATA_MAX + 10 {
+        std::fs::create_dir_all(parked.join(format!("data-{n}/base"))).unwrap();
+    }
+    for n in 1..=PARKED_WAL_MAX + 1 {
+        std::fs::create_dir_all(parked.join(format!("wal-{n}/pg_wal"))).unwrap();
+        std::fs::write(parked.join(format!("wal-{n}/lost-writes.json")), "{}").unwrap();
+    }
+    let deleted = a.instance.trim_parked().await.unwrap();
+    assert_eq!(deleted.len(), 10 + 1);
+    assert!(deleted.iter().all(|path| !path.exists()));
+    let data: Vec<_> = parked_names(&a).into_iter().filter(|name| name.starts_with("data")).collect();
+    assert_eq!(data, ["data-11", "data-12"]);
+    assert!(parked.join("wal-1/lost-writes.json").exists() && !parked.join("wal-1/pg_wal").exists());
+    assert!(parked.join("wal-2/pg_wal").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -256,9 +282,10 @@ async fn another_clusters_data_directory_is_refused_and_kept() {
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    fn mount(at: &Path) -> Option<Self> {
+    fn mount(at: &Path, mib: u32) -> Option<Self> {
         std::fs::create_dir_all(at).unwrap();
-        let options = Some("size=64m,mode=755");
+        let options = format!("size={mib}m,mode=755");
+        let options = Some(options.as_str());
         let mounted = mount(Some("tmpfs"), at, Some("tmpfs"), MsFlags::empty(), options);
         mounted.is_ok().then(|| Self(at.to_owned()))
     }
@@ -273,9 +300,39 @@ impl Drop for SmallDisk {
 
 #[tokio::test(flavor = "multi_thread")]
 #[allow(clippy::print_stderr, reason = "a skipped test must say so")]
+async fn former_data_is_parked_on_its_own_disk_and_a_mount_point_is_refused() {
+    let cluster = Cluster::new();
+    let Some(disk) = SmallDisk::mount(&cluster.path().join("disk"), 256) else {
+        eprintln!("SKIPPED: mounting a small file system needs root");
+        return;
+    };
+    let b = cluster.server_with_data_in("b", &disk.0);
+    let elsewhere =
+        InstanceConfig { parked_dir: cluster.path().join("parked"), ..b.instance.config().clone() };
+    let on_mount = InstanceConfig { data_dir: disk.0.clone(), ..elsewhere.clone() };
+    let refused = Instance::new(on_mount.clone()).init_db().await.unwrap_err();
+    assert!(matches!(refused, InitError::Mounted { .. }), "{refused:?}");
+    assert!(refused.hint().unwrap().contains(&format!("{}/data", disk.0.display())));
+
+    let data_dir = elsewhere.data_dir.clone();
+    let instance = Instance::new(elsewhere);
+    std::fs::create_dir(&data_dir).unwrap();
+    instance.init_db().await.unwrap();
+    assert!(matches!(instance.init_db().await.unwrap_err(), InitError::Exists { .. }));
+
+    let a = cluster.primary("a", &[&b]).await;
+    let request = a.clone_request(&b).await;
+    let parked = instance.clone_from(&request).await.unwrap().expect("the former data is kept");
+    assert_eq!(parked, disk.0.join("data.parked/data-1"));
+    let refused = Instance::new(on_mount).clone_from(&request).await.unwrap_err();
+    assert!(matches!(refused, CloneError::Mounted { .. }), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::print_stderr, reason = "a skipped test must say so")]
 async fn a_disk_that_fills_up_while_cloning_leaves_the_former_data_whole() {
     let cluster = Cluster::new();
-    let Some(disk) = SmallDisk::mount(&cluster.path().join("disk")) else {
+    let Some(disk) = SmallDisk::mount(&cluster.path().join("disk"), 64) else {
         eprintln!("SKIPPED: mounting a small file system needs root");
         return;
     };

@@ -8,6 +8,7 @@ use crate::args::{EventsArgs, Output};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::terminal::Terminal;
+use crate::units;
 use crate::verbs::{Ended, write_json};
 
 /// Pause after an agent did not answer, before it is asked again.
@@ -47,8 +48,12 @@ fn write(events: &[Event], output: Output, terminal: &mut Terminal) -> Result<()
     if output == Output::Json {
         return write_json(Events { events }, terminal);
     }
+    let width = |text: fn(&Event) -> &str| events.iter().map(|event| text(event).len()).max().unwrap_or(0);
+    let (server, kind) = (width(|event| &event.server), width(|event| &event.kind));
     for event in events {
-        terminal.data(format!("{}  {}  {}  {}", event.at, event.server, event.kind, event.message))?;
+        let at = units::show_moment_ms(&event.at);
+        let Event { server: name, kind: word, message, .. } = event;
+        terminal.data(format!("{at}  {name:server$}  {word:kind$}  {message}"))?;
         if let (Output::Wide, Some(detail)) = (output, &event.detail) {
             terminal.data(format!("    {detail}"))?;
         }

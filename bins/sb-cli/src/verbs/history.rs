@@ -6,6 +6,7 @@ use crate::args::Output;
 use crate::exit::Exit;
 use crate::table::{Cell, Table};
 use crate::terminal::Terminal;
+use crate::units;
 use crate::verbs::{Ended, write_json};
 
 #[derive(Serialize)]
@@ -26,7 +27,7 @@ pub async fn run(client: &Client, output: Output, terminal: &mut Terminal) -> En
             Cell::new(entry.term.to_string()),
             Cell::new(&entry.primary),
             Cell::of(entry.previous.as_ref()),
-            Cell::of(entry.at.as_ref()),
+            Cell::of(entry.at.as_deref().map(units::show_moment)),
             Cell::new(&entry.reason),
             Cell::of(entry.by.as_ref()),
             Cell::of(entry.position.as_ref()),

@@ -2,8 +2,8 @@ use std::path::{Path, PathBuf};
 
 use sb_client::bundle::{AuthorityKey, BundleError, Cluster, make_cluster};
 use sb_client::state::Secret;
-use sb_topology::{Topology, load_dir};
-use serde_json::Value;
+use sb_topology::{Durability, Topology, load_dir};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::answers::{SiteAnswer, sites_document};
@@ -18,6 +18,7 @@ use crate::{example, passphrase};
 pub fn run(args: &InitArgs, terminal: &mut Terminal) -> Ended {
     let documents = Documents::find(args, terminal)?;
     let topology = documents.check(terminal)?;
+    check_password(&topology)?;
     let passphrase = passphrase::read(args.passphrase_file.as_deref(), terminal)?;
     let cluster = Cluster::of(&args.name, &topology);
     make_cluster(&cluster, documents.directory(), &args.out, AuthorityKey::Encrypt(&passphrase))
@@ -26,10 +27,21 @@ pub fn run(args: &InitArgs, terminal: &mut Terminal) -> Ended {
     Ok(Exit::Done)
 }
 
+/// A password that stands in public examples protects nothing.
+fn check_password(topology: &Topology) -> Result<(), Failure> {
+    if topology.database().password.reveal() != example::PASSWORD {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Failed, "the password in `database.json` is the example's: nothing was made")
+        .hint("Write one of your own there, such as: openssl rand -base64 24"))
+}
+
 fn not_made(error: &BundleError) -> Failure {
     let failure = Failure::from_error(Exit::Failed, error);
     match error {
-        BundleError::InUse { .. } => failure.hint("Give --out a directory that does not exist yet."),
+        BundleError::InUse { .. } | BundleError::Nameless { .. } => {
+            failure.hint("Give --out a directory that does not exist yet.")
+        }
         _ => failure,
     }
 }
@@ -59,25 +71,28 @@ impl Documents {
             return Ok(Self::Own(directory.clone()));
         }
         let sites = if args.source.example {
-            example::SITES.to_owned()
+            parse(example::SITES)?
         } else if !args.source.sites.is_empty() {
-            pretty(&sites_document(&args.source.sites))?
+            sites_document(&args.source.sites)
         } else if terminal.conversation() == Conversation::Possible {
-            pretty(&sites_document(&ask_sites(terminal)?))?
+            sites_document(&ask_sites(terminal)?)
         } else {
             return Err(Failure::new(Exit::Usage, "say where the documents come from")
                 .hint("--example, --config DIR, or --site NAME=ADDRESS once for each site"));
         };
-        Self::draft(&sites)
+        Self::draft(sites, args.durability.unwrap_or(Durability::Async))
     }
 
-    fn draft(sites: &str) -> Result<Self, Failure> {
+    fn draft(mut sites: Value, durability: Durability) -> Result<Self, Failure> {
         let directory = TempDir::with_prefix("sb-cli-")?;
+        let mut policy = parse(example::POLICY)?;
+        policy["durability"]["mode"] = json!(durability);
+        wait_for_every_site(&mut sites, durability);
         let texts = [
-            ("sites.json", sites.to_owned()),
+            ("sites.json", pretty(&sites)?),
             ("database.json", database_with_password()?),
             ("network.json", example::NETWORK.to_owned()),
-            ("policy.json", example::POLICY.to_owned()),
+            ("policy.json", pretty(&policy)?),
         ];
         for (name, text) in texts {
             std::fs::write(directory.path().join(name), text)?;
@@ -117,9 +132,21 @@ impl Documents {
 
 /// The example's `database.json` with a random password in place of the placeholder.
 fn database_with_password() -> Result<String, Failure> {
-    let mut document: Value = serde_json::from_str(example::DATABASE).map_err(|error| unwritable(&error))?;
+    let mut document = parse(example::DATABASE)?;
     document["password"] = Value::String(Secret::random().expose().to_owned());
     pretty(&document)
+}
+
+/// Any site may be the one that a commit waits for: each of them may be a replica one day.
+fn wait_for_every_site(sites: &mut Value, durability: Durability) {
+    let mode = if durability == Durability::Async { "async" } else { "sync" };
+    for site in sites.as_object_mut().into_iter().flat_map(|sites| sites.values_mut()) {
+        site["replicationMode"] = mode.into();
+    }
+}
+
+fn parse(document: &str) -> Result<Value, Failure> {
+    serde_json::from_str(document).map_err(|error| unwritable(&error))
 }
 
 fn pretty(document: &Value) -> Result<String, Failure> {

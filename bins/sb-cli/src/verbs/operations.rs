@@ -6,6 +6,7 @@ use crate::args::{OpsArgs, OpsCommand, Output};
 use crate::exit::Exit;
 use crate::table::{Cell, Table};
 use crate::terminal::{Colour, Terminal};
+use crate::units;
 use crate::verbs::{Ended, write_json};
 
 #[derive(Serialize)]
@@ -19,6 +20,9 @@ pub async fn run(args: OpsArgs, client: &Client, output: Output, terminal: &mut 
             let operations = client.operations().await?;
             match output {
                 Output::Json => write_json(Operations { operations: &operations }, terminal)?,
+                Output::Table | Output::Wide if operations.is_empty() => {
+                    terminal.talk("This agent remembers no operation.");
+                }
                 Output::Table | Output::Wide => terminal.data(list(&operations, terminal.colour()))?,
             }
         }
@@ -41,14 +45,15 @@ fn list(operations: &[Operation], colour: Colour) -> Table {
             Cell::new(&operation.kind),
             Cell::new(state(operation.state)),
             Cell::new(&operation.by),
-            Cell::new(&operation.started_at),
+            Cell::new(units::show_moment(&operation.started_at)),
         ]);
     }
     table
 }
 
 fn page(operation: &Operation) -> String {
-    let Operation { id, kind, by, started_at, .. } = operation;
+    let Operation { id, kind, by, .. } = operation;
+    let started_at = units::show_moment(&operation.started_at);
     let mut lines = vec![format!("{kind} `{id}` by `{by}`, {started_at}: {}", state(operation.state))];
     lines.extend(operation.steps.iter().map(|step| {
         let mark = match step.state {

@@ -74,19 +74,22 @@ fn header(status: &Status, colour: Colour) -> Vec<String> {
         Some(leader) => format!("store led by `{leader}`"),
         None => "store without a known leader".into(),
     };
-    let (voters, learners) = (cluster.store.voters.len(), cluster.store.learners.len());
+    let voters = units::show_count(cluster.store.voters.len(), "voter");
+    let learners = units::show_count(cluster.store.learners.len(), "learner");
     let durability = json_word(&cluster.durability);
-    lines.push(format!("durability {durability}; {term}; {leader} ({voters} voters, {learners} learners)"));
+    lines.push(format!("durability {durability}; {term}; {leader} ({voters}, {learners})"));
     if let Some(reason) = &cluster.degraded {
         lines.push(format!("degraded: {reason}"));
     }
     if let Some(pause) = &cluster.paused {
-        let remaining = pause.remaining_seconds.map_or("an unknown time".into(), units::show_seconds);
+        let remaining = pause.remaining_seconds.map(units::show_seconds);
+        let remaining =
+            remaining.map_or("until an unknown time".into(), |time| format!("for another {time}"));
         let reason = pause.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
-        lines.push(format!("paused by `{}`, for another {remaining}{reason}", pause.by));
+        lines.push(format!("automatic failover paused by `{}` {remaining}{reason}", pause.by));
     }
     if let Some(last) = &cluster.last_handover {
-        let at = last.at.as_deref().unwrap_or("an unknown time");
+        let at = last.at.as_deref().map_or("an unknown time".into(), units::show_moment);
         lines.push(format!("last change: `{}` by {} at {at}", last.primary, last.reason));
     }
     lines
@@ -129,7 +132,7 @@ fn wide(status: &Status, colour: Colour) -> Table {
             Cell::of(server.guard.as_ref().map(|guard| json_word(&guard.state))),
             fence(server),
             rtt(server),
-            Cell::of(server.incarnation),
+            Cell::of(server.incarnation.map(|life| format!("{life:016x}"))),
             Cell::of(server.agent_version.as_ref()),
         ]);
     }

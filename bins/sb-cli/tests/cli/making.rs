@@ -63,6 +63,38 @@ fn init_makes_bundles_from_a_few_words() {
 }
 
 #[test]
+fn init_says_in_every_document_what_a_commit_waits_for() {
+    let place = tempfile::TempDir::new().unwrap();
+    let made = init(place.path(), &["--example", "--durability", "strict"]);
+    assert!(made.starts_with("exit: 0\n"), "{made}");
+    let document = |name: &str| -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(place.path().join("out/tucson-1/config").join(name)).unwrap())
+            .unwrap()
+    };
+    assert_eq!(document("policy.json")["durability"]["mode"], "strict");
+    let sites = document("sites.json");
+    let modes: Vec<_> =
+        sites.as_object().unwrap().values().map(|site| site["replicationMode"].as_str()).collect();
+    assert_eq!(modes, [Some("sync"); 5]);
+
+    let refused = init(place.path(), &["--config", "examples/show-build", "--durability", "sync"]);
+    assert!(refused.starts_with("exit: 2\n"), "{refused}");
+}
+
+#[test]
+fn init_does_not_take_the_examples_password_over() {
+    let place = tempfile::TempDir::new().unwrap();
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/show-build");
+    assert_snapshot!(init(place.path(), &["--config", example]), @r"
+    exit: 1
+    stderr:
+    error: the password in `database.json` is the example's: nothing was made
+    hint: Write one of your own there, such as: openssl rand -base64 24
+    ");
+    assert!(!place.path().join("out").exists());
+}
+
+#[test]
 fn init_makes_nothing_from_documents_with_errors() {
     let place = tempfile::TempDir::new().unwrap();
     assert_snapshot!(init(place.path(), &["--site", "ravena=10.0.1.1@203.0.113.11,10.0.1.1@203.0.113.12"]), @r#"

@@ -187,7 +187,10 @@ pub fn explanation() -> Explanation {
         next: None,
         hints: vec!["sb-cli switchover --to burlington-1".into()],
         candidates: vec![
-            Candidate { server: "burlington-1".into(), gates: vec![Gate::passed("lag", "0 B", "1 MiB")] },
+            Candidate {
+                server: "burlington-1".into(),
+                gates: vec![Gate::passed("reachable", "yes", "yes"), Gate::passed("lag", "0 B", "1 MiB")],
+            },
             Candidate { server: "tucson-1".into(), gates: vec![Gate::failed("lag", "48 MiB", "1 MiB")] },
         ],
     }

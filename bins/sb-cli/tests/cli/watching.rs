@@ -28,10 +28,10 @@ fn status_of_a_healthy_cluster_is_one_page_and_zero() {
     durability async; term 7; store led by `ravena-1` (3 voters, 0 learners)
     last change: `ravena-1` by switchover at 2026-01-02T03:04:05Z
 
-    SITE        SERVER        ROLE     STATE      SYNC  TL  FLUSHED     LAG     UPSTREAM  STORE   LEASE    GUARD  FENCE  RTT      LIFE  AGENT
-    ravena      ravena-1      primary  primary    -     7   0/5D0000C8  -       -         leader  3120 ms  armed  open   -        1     0.1.0
-    burlington  burlington-1  standby  following  -     7   0/5D000000  0 B     ravena-1  voter   -        -      -      8.1 ms   2     0.1.0
-    tucson      tucson-1      standby  following  -     7   0/5D000000  48 KiB  ravena-1  voter   -        -      -      75.3 ms  2     0.1.0
+    SITE        SERVER        ROLE     STATE      SYNC  TL  FLUSHED     LAG     UPSTREAM  STORE   LEASE    GUARD  FENCE  RTT      LIFE              AGENT
+    ravena      ravena-1      primary  primary    -     7   0/5D0000C8  -       -         leader  3120 ms  armed  open   -        0000000000000001  0.1.0
+    burlington  burlington-1  standby  following  -     7   0/5D000000  0 B     ravena-1  voter   -        -      -      8.1 ms   0000000000000002  0.1.0
+    tucson      tucson-1      standby  following  -     7   0/5D000000  48 KiB  ravena-1  voter   -        -      -      75.3 ms  0000000000000002  0.1.0
     ");
 }
 
@@ -44,7 +44,7 @@ fn a_degraded_cluster_is_six_and_says_what_is_unknown() {
     show-build: DEGRADED. `tucson-1` does not answer.
     durability sync; term 7; store led by `ravena-1` (3 voters, 0 learners)
     degraded: commits wait for nobody since 03:04:01
-    paused by `root`, for another 1h 58m: new disks
+    automatic failover paused by `root` for another 1h 58m: new disks
     last change: `ravena-1` by switchover at 2026-01-02T03:04:05Z
 
     SITE        SERVER        ROLE         SYNC  LAG      RTT
@@ -84,7 +84,7 @@ fn history_events_explanations_and_operations_are_tables() {
     assert_snapshot!(agent.run(&["events", "-o", "wide"]), @r"
     exit: 0
     stdout:
-    2026-01-02T03:04:05Z  ravena-1  lease.acquired  `ravena-1` holds the lease
+    2026-01-02T03:04:05.000Z  ravena-1  lease.acquired  `ravena-1` holds the lease
         ttl 3500 ms
     ");
     assert_snapshot!(agent.run(&["explain"]), @r"
@@ -94,9 +94,9 @@ fn history_events_explanations_and_operations_are_tables() {
       The lease of term 7 has 3.1 s left.
     hint: sb-cli switchover --to burlington-1
 
-    CANDIDATE     GATE  OBSERVED  ALLOWED
-    burlington-1  lag   0 B       1 MiB    passed
-    tucson-1      lag   48 MiB    1 MiB    not passed
+    CANDIDATE     GATE   OBSERVED  ALLOWED
+    burlington-1  all 2  -         -        passed
+    tucson-1      lag    48 MiB    1 MiB    not passed
     ");
     assert_snapshot!(agent.run(&["ops"]), @r"
     exit: 0

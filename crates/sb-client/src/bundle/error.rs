@@ -12,6 +12,12 @@ pub enum BundleError {
         /// The place.
         path: PathBuf,
     },
+    /// The place has no name of its own, such as `.`: the bundles get their place by a renaming.
+    #[error("`{path}` is no name for a new directory")]
+    Nameless {
+        /// The place.
+        path: PathBuf,
+    },
     /// A server has the name of a directory that stands beside those of the servers.
     #[error("a server cannot be called `{server}`")]
     Reserved {

@@ -1,6 +1,7 @@
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -27,18 +28,42 @@ impl Files {
     }
 
     /// Writes them below `out`, which is made: directories 0700, files 0600, on disk when this returns.
+    ///
+    /// They are written beside `out` and get its name at the end: all of them are there, or none.
     pub(super) fn write(&self, out: &Path) -> Result<(), BundleError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| BundleError::Io { action: "write", path, source }
+        };
+        let parent = parent_of(out);
+        make_directories(parent).map_err(failed(parent))?;
+        let mut unfinished = OsString::from(".");
+        unfinished.push(out.file_name().unwrap_or_default());
+        unfinished.push(".");
+        let private = fs::Permissions::from_mode(0o700);
+        let unfinished = tempfile::Builder::new().prefix(&unfinished).permissions(private).tempdir_in(parent);
+        let unfinished = unfinished.map_err(failed(parent))?;
         for (path, text) in &self.0 {
-            let path = out.join(path);
-            write_file(&path, text).map_err(|source| BundleError::Io { action: "write", path, source })?;
+            write_file(&unfinished.path().join(path), text).map_err(failed(&out.join(path)))?;
         }
-        Ok(())
+        fs::rename(unfinished.path(), out).map_err(failed(out))?;
+        let _moved = unfinished.keep();
+        fs::File::open(parent).and_then(|parent| parent.sync_all()).map_err(failed(parent))
     }
 }
 
+/// Where a path stands; the current directory for a bare name.
+fn parent_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn make_directories(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
 fn write_file(path: &Path, text: &str) -> io::Result<()> {
-    let parent = path.parent().unwrap_or(Path::new("."));
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+    let parent = parent_of(path);
+    make_directories(parent)?;
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
@@ -70,8 +95,11 @@ fn failed(path: &Path, source: io::Error) -> BundleError {
     BundleError::Io { action: "read", path: path.to_owned(), source }
 }
 
-/// Refuses a place where something is.
+/// Refuses a place where something is, and one that nothing can be renamed to.
 pub(super) fn check_unused(out: &Path) -> Result<(), BundleError> {
+    if out.file_name().is_none() {
+        return Err(BundleError::Nameless { path: out.to_owned() });
+    }
     match fs::read_dir(out) {
         Ok(mut entries) => match entries.next() {
             None => Ok(()),

@@ -12,8 +12,8 @@
 //! OUT/authority/{ca.pem,ca.key.enc}             stays with whoever ran it
 //! ```
 //!
-//! Directories are 0700, files 0600. Everything is made in memory first; only then is `OUT` written, and it must
-//! not exist or be empty. The authority's key leaves the process only encrypted, or not at all.
+//! Directories are 0700, files 0600. Everything is made in memory first, then written beside `OUT`, then renamed to
+//! `OUT`, which must not exist or be empty: a failure leaves it as it was. The authority's key leaves the process only encrypted, or not at all.
 
 mod authority;
 mod cluster;
@@ -53,8 +53,7 @@ pub struct Made {
 /// Makes a cluster id, an authority and all bundles, copying the documents from `documents` as they are.
 ///
 /// # Errors
-/// When `out` is in use, the documents cannot be read, or something cannot be written. Before anything is
-/// written everything has been made, so an error of another kind leaves no trace.
+/// When `out` is in use, the documents cannot be read, or something cannot be written. An error leaves no trace.
 pub fn make_cluster(
     cluster: &Cluster,
     documents: &Path,

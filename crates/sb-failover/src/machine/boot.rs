@@ -71,7 +71,7 @@ impl Machine {
         if let Some(armed) = self.guard.and_then(|g| g.armed) {
             let lead = ms(self.timings().fence_lead_ms);
             self.keeper.adopt(term, armed.fence_at + lead);
-            self.armed = Some((term, armed.fence_at));
+            self.adopt_deadline(term, armed.fence_at);
         }
         self.go(Trigger::Adopted);
     }

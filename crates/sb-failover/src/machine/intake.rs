@@ -18,16 +18,8 @@ impl Machine {
             Event::ProposalDone { id, result } => self.take_answer(id, result),
             Event::Postgres(observation) => self.postgres = Some(observation),
             Event::Done { op, result } => self.take_end(op, result),
-            Event::Guard(report) => {
-                if report.armed.is_none() {
-                    self.armed = None;
-                }
-                self.guard = Some(report);
-            }
-            Event::GuardLost => {
-                self.guard = None;
-                self.armed = None;
-            }
+            Event::Guard(report) => self.take_guard(report),
+            Event::GuardLost => self.lose_guard(),
             Event::Timeout => {}
         }
     }
@@ -144,6 +136,8 @@ impl Machine {
             Command::Promote { .. } => {
                 self.postgres_is(Role::Primary);
                 self.pointed = None;
+                // What was written on the standby counts when the primary has been seen to wait for it.
+                self.sync_names = None;
             }
             Command::StopPostgres { .. } => self.postgres_is(Role::Stopped),
             Command::Repair { .. } => {

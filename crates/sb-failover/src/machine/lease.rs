@@ -1,7 +1,7 @@
-//! Keeping the lease: renewals, the guard's deadline, and the moment when the right to write has ended.
+//! Keeping the lease: renewals, and the moment when the right to write has ended.
 
 use crate::timings::ms;
-use crate::{BootTime, Command, Processes, Request, Role, Term, Trigger};
+use crate::{BootTime, Request, Role, Term, Trigger};
 
 use super::work::Purpose;
 use super::{AfterFence, Machine, State};
@@ -55,7 +55,9 @@ impl Machine {
                 return self.go(Trigger::DeadlinePassed);
             }
         }
-        self.renew();
+        if self.guard_allows_renewal() {
+            self.renew();
+        }
         self.arm();
     }
 
@@ -67,14 +69,6 @@ impl Machine {
     /// Whether at least `left_ms` are left before the fence.
     pub(super) fn lease_lasts(&self, left_ms: u64) -> bool {
         self.fence_at().is_some_and(|at| self.now + ms(left_ms) < at)
-    }
-
-    /// Whether the guard holds a deadline of this term that is not later than the own one and still ahead.
-    pub(super) fn guard_is_armed(&self) -> bool {
-        let (Some(armed), Some(own)) = (self.guard.and_then(|g| g.armed), self.fence_at()) else {
-            return false;
-        };
-        armed.term == self.keeper.term && armed.fence_at <= own && self.now < armed.fence_at
     }
 
     fn renew(&mut self) {
@@ -124,32 +118,6 @@ impl Machine {
         self.wake_at(next);
     }
 
-    /// Gives the guard the deadline when it has changed.
-    fn arm(&mut self) {
-        let Some(fence_at) = self.fence_at().filter(|at| *at > self.now) else {
-            return;
-        };
-        let term = self.keeper.term;
-        if self.armed != Some((term, fence_at)) {
-            self.armed = Some((term, fence_at));
-            self.commands.push_back(Command::ArmGuard { term, fence_at });
-        }
-    }
-
-    /// Takes the guard's deadline away where PostgreSQL is down or a standby.
-    pub(super) fn disarm(&mut self) {
-        self.armed = None;
-        if let Some(guard) = &mut self.guard
-            && let Some(armed) = guard.armed.take()
-        {
-            self.commands.push_back(Command::Disarm { term: armed.term });
-        }
-    }
-
-    pub(super) fn postgres_is_gone(&self) -> bool {
-        self.guard.is_some_and(|g| g.processes == Processes::Gone)
-    }
-
     pub(super) fn register(&mut self) {
         let me = &self.config.me;
         let known = self.record.as_ref().is_none_or(|r| r.members.get(me) == Some(&self.config.member));
@@ -182,6 +150,6 @@ impl Machine {
         if self.keeper.term != term {
             self.keeper.renounce(term);
         }
-        self.armed = None;
+        self.told = None;
     }
 }

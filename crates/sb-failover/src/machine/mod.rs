@@ -4,6 +4,7 @@
 mod boot;
 mod election;
 mod explain;
+mod guard;
 mod intake;
 mod keeper;
 mod lease;
@@ -31,6 +32,7 @@ use crate::{
     BootTime, ClusterRecord, Command, Event, GuardReport, JournalEntry, Observation, Persisted, Phase,
     Promise, Session, SyncStandbys, Term, Timings, Trigger,
 };
+use guard::Told;
 use keeper::Keeper;
 use watch::Watch;
 use work::{Asked, Purpose, Work};
@@ -160,7 +162,8 @@ pub struct Machine {
     witnesses: BTreeSet<ServerName>,
     /// Since when a voter does not stream.
     silent: BTreeMap<ServerName, BootTime>,
-    armed: Option<(Term, BootTime)>,
+    /// What the guard was told last; [`None`] when it holds nothing of ours.
+    told: Option<Told>,
     pause_seen: Option<(u64, BootTime)>,
     parked: Option<ParkReason>,
     refusal: Option<String>,
@@ -203,7 +206,7 @@ impl Machine {
             sync_names: None,
             witnesses: BTreeSet::new(),
             silent: BTreeMap::new(),
-            armed: None,
+            told: None,
             pause_seen: None,
             parked: None,
             refusal: None,

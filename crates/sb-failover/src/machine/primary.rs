@@ -4,7 +4,7 @@ use sb_topology::ServerName;
 
 use crate::record::{Transfer, TransferKind};
 use crate::timings::ms;
-use crate::{Command, JournalEntry, OpId, Request, Role, Trigger};
+use crate::{BootTime, Command, JournalEntry, OpId, Phase, Request, Role, Trigger};
 
 use super::work::Purpose;
 use super::{AfterFence, Machine};
@@ -104,12 +104,30 @@ impl Machine {
             return self.wait_for_lease();
         }
         let since = *self.stage.ready_since.get_or_insert(self.now);
+        if self.runs_as_standby() {
+            return self.give_back_as_standby(since + budget);
+        }
         if self.reached(since + budget) {
             return self.go_fence(Trigger::RestartFailed, AfterFence::GiveBack { end: None, to: None });
         }
         if self.guard_is_armed() {
             let sync = self.sync_target();
             self.begin(|op| Command::StartPrimary { op, term, sync });
+        }
+    }
+
+    pub(super) fn runs_as_standby(&self) -> bool {
+        self.postgres.as_ref().is_some_and(|p| p.role == Role::Standby) && !self.postgres_is_gone()
+    }
+
+    /// Data that has been in recovery cannot go on as this term's primary: writing on its timeline takes a new
+    /// promotion, so a new term. Nobody ever had more of this term's log, so whoever has this much may take over
+    /// (R11), this server among them.
+    fn give_back_as_standby(&mut self, over: BootTime) {
+        // Until its local log is replayed its end is not known.
+        let end = self.own_position().cloned();
+        if end.is_some() || self.reached(over) {
+            self.go_fence(Trigger::RestartFailed, AfterFence::GiveBack { end, to: None });
         }
     }
 
@@ -123,9 +141,13 @@ impl Machine {
         let patience = self.stage.since + ms(self.timings().restart_budget_ms);
         let stopped = self.postgres.as_ref().is_some_and(|p| p.role == Role::Stopped);
         let disarmed = self.guard.is_some_and(|g| g.armed.is_none());
-        if stopped && disarmed && self.reached(patience) {
-            self.begin(|op| Command::StartStandby { op, upstream: None });
+        if !(stopped && disarmed && self.reached(patience)) {
+            return;
         }
+        if self.phase == (Phase::Primary { term: self.keeper.term }) {
+            return self.begin(|op| Command::Persist { op, phase: Phase::Standby });
+        }
+        self.begin(|op| Command::StartStandby { op, upstream: None });
     }
 
     /// Sends `Fence` at once, whatever else is under way.

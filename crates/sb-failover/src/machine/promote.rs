@@ -22,6 +22,13 @@ impl Machine {
         if role != Some(Role::Standby) {
             return;
         }
+        if self.term_was_promoted() {
+            let Some(end) = self.own_position().cloned() else {
+                return;
+            };
+            let after = AfterFence::GiveBack { end: Some(end), to: None };
+            return self.go_fence(Trigger::PromotionFailed, after);
+        }
         let sync = self.sync_target();
         if self.is_synchronous() && self.sync_names.as_ref() != Some(&sync) {
             return self.begin(|op| Command::SetSyncStandbys { op, sync });
@@ -33,6 +40,13 @@ impl Machine {
         if self.may_promote() && self.idle() {
             self.go(Trigger::MayPromote);
         }
+    }
+
+    /// Whether this term's promotion is on record: then its primary was this very data, which has been a standby
+    /// since. A second promotion of one term would fork its line.
+    fn term_was_promoted(&self) -> bool {
+        let told = self.record.as_ref().and_then(|r| r.lineage.as_ref()).map(|l| l.term);
+        told == Some(self.keeper.term)
     }
 
     /// L5: enough of the lease is left, and the guard will end it.
@@ -85,9 +99,7 @@ impl Machine {
             return;
         }
         if self.is_synchronous() && self.sync_names.is_none() {
-            // An adopted primary: make sure of what it waits for before anybody counts on it.
-            let sync = self.sync_target();
-            return self.begin(|op| Command::SetSyncStandbys { op, sync });
+            return self.establish_names();
         }
         if self.settle(end.flushed) {
             self.begin(|op| Command::OpenClients { op, term });

@@ -68,7 +68,7 @@ impl Machine {
     }
 
     /// The own position, when PostgreSQL is a standby that knows it.
-    fn own_position(&self) -> Option<&Position> {
+    pub(super) fn own_position(&self) -> Option<&Position> {
         self.postgres.as_ref().filter(|p| p.role == Role::Standby).and_then(|p| p.position.as_ref())
     }
 

@@ -41,7 +41,12 @@ pub(super) fn next_step(
         };
     }
     let Some(names) = names.filter(|n| n.is_subset(voters)) else {
-        return SyncStep::Postgres(voters.clone());
+        // Whatever was tried is part of V, so V may grow, and must when those in it do not answer.
+        let silent = voters.intersection(healthy).count() < record.number;
+        return match healthy.difference(voters).next() {
+            Some(server) if silent => SyncStep::Record(voters.iter().chain([server]).cloned().collect()),
+            Some(_) | None => SyncStep::Postgres(voters.clone()),
+        };
     };
     let missing: BTreeSet<_> = voters.difference(names).cloned().collect();
     if let Some(server) = missing.first() {
@@ -88,7 +93,8 @@ impl Machine {
     }
 
     /// The set a primary starts with: that of the record if it is its own, else those that took part in its
-    /// election. Nothing is acknowledged before it is settled, so this is only a guess at who will stream.
+    /// election. Nothing is acknowledged before it is settled, so this is only a guess at who will stream, and
+    /// gives way to those that do.
     pub(super) fn sync_target(&self) -> SyncStandbys {
         let Some(sync) = self.record.as_ref().map(|r| &r.sync).filter(|s| s.durability.is_synchronous())
         else {
@@ -106,7 +112,11 @@ impl Machine {
             names.extend(sync.voters.iter().chain(&sync.leader).filter(|s| eligible.contains(*s)).cloned());
         }
         if names.len() < sync.number {
-            names = eligible;
+            names.clone_from(&eligible);
+        }
+        let healthy: BTreeSet<_> = eligible.intersection(&self.streaming()).cloned().collect();
+        if healthy.len() >= sync.number && names.intersection(&healthy).count() < sync.number {
+            names = healthy;
         }
         SyncStandbys { number: sync.number, names }
     }
@@ -122,7 +132,12 @@ impl Machine {
             return true;
         }
         if sync.allows_clients(term) {
-            return sync.degraded || self.flushed_by(&sync.voters, end) >= sync.number;
+            let enough = sync.degraded || self.flushed_by(&sync.voters, end) >= sync.number;
+            if !enough {
+                // Those that stream may join and those that are gone may leave, as with clients.
+                self.tend_sync();
+            }
+            return enough;
         }
         if sync.degraded && sync.durability == Durability::Sync {
             let leader = Some(self.config.me.clone());
@@ -137,10 +152,24 @@ impl Machine {
         }
         let healthy: BTreeSet<_> = self.eligible().intersection(&self.streaming()).cloned().collect();
         if healthy.len() >= sync.number && names.intersection(&healthy).count() < sync.number {
-            let number = sync.number;
-            self.begin(|op| Command::SetSyncStandbys { op, sync: SyncStandbys { number, names: healthy } });
+            self.set_names(sync.number, healthy);
         }
         false
+    }
+
+    /// Makes sure of what PostgreSQL waits for where that is not known: an adopted primary, one that has just
+    /// been promoted, a change that failed.
+    pub(super) fn establish_names(&mut self) {
+        let own = self.record.as_ref().is_some_and(|r| r.sync.term == self.keeper.term && !r.sync.degraded);
+        if own {
+            return self.tend_sync();
+        }
+        let SyncStandbys { number, names } = self.sync_target();
+        self.set_names(number, names);
+    }
+
+    fn set_names(&mut self, number: usize, names: BTreeSet<ServerName>) {
+        self.begin(|op| Command::SetSyncStandbys { op, sync: SyncStandbys { number, names } });
     }
 
     fn put_sync(&mut self, sync: SyncRecord) {
@@ -180,10 +209,7 @@ impl Machine {
         let names = self.sync_names.as_ref().map(|s| &s.names);
         match next_step(&sync, names, &healthy, &gone) {
             SyncStep::Nothing => {}
-            SyncStep::Postgres(names) => {
-                let number = sync.number;
-                self.begin(|op| Command::SetSyncStandbys { op, sync: SyncStandbys { number, names } });
-            }
+            SyncStep::Postgres(names) => self.set_names(sync.number, names),
             SyncStep::Record(voters) => {
                 self.put_sync(sync.settled(sync.term, self.config.me.clone(), voters));
             }

@@ -3,7 +3,7 @@
 use sb_failover::Timings;
 use sb_failover::record::{Pause, Request, Transfer, TransferId, TransferKind};
 
-use crate::server::name;
+use crate::server::{index, name};
 use crate::world::{What, World};
 
 /// Something that goes wrong and is put right later.
@@ -15,6 +15,7 @@ pub enum Fault {
     Stalled(usize),
     Deaf(usize),
     Slow(usize),
+    GuardLost(usize),
 }
 
 impl World {
@@ -29,7 +30,7 @@ impl World {
             let soon = self.ns((0, 700));
             self.after(soon, What::Strike { fault: silent, lasts_ms: (3_000, 9_000) });
         }
-        match self.rng.range(0, 21) {
+        match self.rng.range(0, 22) {
             0 | 1 => self.strike(Fault::HostLost(vec![victim]), (500, 10_000)),
             2 => {
                 let mates = self.site_of(victim);
@@ -66,6 +67,7 @@ impl World {
                 self.strike(Fault::Deaf(victim), (300, 3_300));
                 self.after(soon, What::Strike { fault: Fault::Stalled(victim), lasts_ms: (5_000, 9_000) });
             }
+            20 => self.strike(Fault::GuardLost(victim), (200, 6_000)),
             _ => {
                 self.ask_for_timings();
                 let soon = self.ns((0, 700));
@@ -113,6 +115,7 @@ impl World {
             Fault::Slow(server) => {
                 self.slow.insert(*server);
             }
+            Fault::GuardLost(server) => self.lose_guard(*server),
         }
         let lasts = self.ns(lasts_ms);
         self.after(lasts, What::Heal(fault));
@@ -135,6 +138,7 @@ impl World {
             Fault::Slow(server) => {
                 self.slow.remove(server);
             }
+            Fault::GuardLost(server) => self.regain_guard(*server),
         }
     }
 
@@ -143,14 +147,35 @@ impl World {
         self.drop_faults();
         self.lossy = false;
         self.profile.failing_operations = 0;
-        for server in 0..self.servers.len() {
+        let lost = self.voter_lost();
+        if let Some(server) = lost {
+            self.note(|| format!("s{server} never returns"));
+            self.servers[server].crash();
+            self.servers[server].lost = true;
+        }
+        for server in (0..self.servers.len()).filter(|s| Some(*s) != lost) {
             self.boot(server);
             self.thaw(server);
             self.servers[server].stalled = false;
+            if !self.servers[server].guard.there {
+                self.regain_guard(server);
+            }
         }
         self.deaf.clear();
         self.slow.clear();
         self.links.iter_mut().flatten().for_each(|l| *l = true);
+    }
+
+    /// Sometimes a voter of a primary that has settled its set, if another server can take its place: the
+    /// others must do without it.
+    fn voter_lost(&mut self) -> Option<usize> {
+        let record = std::sync::Arc::clone(self.store.newest());
+        let settled = record.sync.term == record.term() && record.holder().is_some();
+        let voter = record.sync.voters.first().filter(|_| settled).map(index)?;
+        let site = |s: usize| &self.servers[s].config.member.site;
+        let holder = record.holder().map(index)?;
+        let replaced = (0..self.servers.len()).any(|s| s != voter && site(s) != site(holder));
+        (replaced && self.rng.chance(40)).then_some(voter)
     }
 
     fn boot(&mut self, server: usize) {

@@ -42,7 +42,7 @@ fn waiting_without_a_margin_for_drift_is_caught() {
 
 #[test]
 fn a_takeover_that_does_not_name_the_last_renewal_is_caught() {
-    must_be_caught(Durability::Async, Mutant::NoCompareAndSet, 200, TWO_PRIMARIES);
+    must_be_caught(Durability::Async, Mutant::NoCompareAndSet, 1_000, TWO_PRIMARIES);
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn reporting_without_freezing_is_caught() {
 
 #[test]
 fn a_shorter_lease_proposed_without_lowering_the_deadline_is_caught() {
-    must_be_caught(Durability::Async, Mutant::ShortenWithoutLowering, 300, TWO_PRIMARIES);
+    must_be_caught(Durability::Async, Mutant::ShortenWithoutLowering, 1_000, TWO_PRIMARIES);
 }
 
 #[test]
@@ -67,5 +67,5 @@ fn a_quorum_that_is_one_too_small_is_caught() {
 
 #[test]
 fn settling_a_set_that_has_not_passed_the_barrier_is_caught() {
-    must_be_caught(Durability::Sync, Mutant::SettleUnflushed, 300, LOST);
+    must_be_caught(Durability::Sync, Mutant::SettleUnflushed, 2_000, LOST);
 }

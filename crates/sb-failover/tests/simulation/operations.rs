@@ -6,7 +6,7 @@ use sb_pgtypes::Lineage;
 
 use crate::invariants::Happening;
 use crate::profile::MS;
-use crate::server::{Running, index, name};
+use crate::server::{Guard, Running, index, name};
 use crate::world::{SYSTEM, What, World};
 
 type End = Result<OpOutput, OpFailure>;
@@ -77,7 +77,7 @@ impl World {
 
     fn arm(&mut self, server: usize, armed: Armed) {
         let s = &mut self.servers[server];
-        if armed.term >= s.guard.highest {
+        if s.guard.there && armed.term >= s.guard.highest {
             s.guard.highest = armed.term;
             s.guard.armed = Some(armed);
             let delay = s.when(armed.fence_at).saturating_sub(self.now);
@@ -87,6 +87,9 @@ impl World {
     }
 
     pub fn report(&mut self, server: usize) {
+        if !self.servers[server].guard.there {
+            return;
+        }
         let report = self.servers[server].guard_report();
         self.deliver(server, Event::Guard(report));
     }
@@ -105,10 +108,32 @@ impl World {
         self.after(delay, What::Killed { server, run, op: None });
     }
 
+    /// The guard dies, and PostgreSQL with it.
+    pub fn lose_guard(&mut self, server: usize) {
+        let s = &mut self.servers[server];
+        s.guard = Guard { there: false, ..Guard::new() };
+        s.postgres.kill();
+        self.deliver(server, Event::GuardLost);
+        let observation = self.observation(server);
+        self.deliver(server, Event::Postgres(observation));
+    }
+
+    /// A new guard, which knows no deadline.
+    pub fn regain_guard(&mut self, server: usize) {
+        self.servers[server].guard.there = true;
+        self.report(server);
+    }
+
     pub fn killed(&mut self, server: usize, run: u64, op: Option<OpId>) {
         let s = &mut self.servers[server];
         let due = op.is_some() || std::mem::take(&mut s.guard.killing);
         if !s.up || !due {
+            return;
+        }
+        if let Some(op) = op.filter(|_| !s.guard.there) {
+            if s.run == run {
+                self.deliver(server, Event::Done { op, result: failed("the guard is lost") });
+            }
             return;
         }
         s.guard.killing = false;
@@ -150,6 +175,10 @@ impl World {
         let disk = matches!(command, Command::Persist { .. } | Command::StorePromise { .. });
         if !disk && self.rng.chance(self.profile.failing_operations) {
             return Some(failed("bad luck"));
+        }
+        let guarded = matches!(command, Command::StartPrimary { .. } | Command::StartStandby { .. });
+        if guarded && !self.servers[server].guard.there {
+            return Some(failed("the guard is lost"));
         }
         Some(match command {
             Command::Persist { phase, .. } => {
@@ -201,6 +230,9 @@ impl World {
             return failed("torn");
         }
         let p = &mut self.servers[server].postgres;
+        if p.recovering {
+            return failed("shut down in recovery");
+        }
         p.start(Role::Primary);
         p.term = term;
         p.upstream = None;
@@ -326,6 +358,7 @@ impl World {
         let p = &mut self.servers[server].postgres;
         p.has_data = true;
         p.torn = false;
+        p.recovering = false;
         p.log = vec![1];
         p.lineage = Lineage::first();
         Ok(OpOutput::Initialized { system_identifier: SYSTEM, lineage: Lineage::first() })

@@ -22,6 +22,8 @@ pub struct Postgres {
     pub has_data: bool,
     /// A copy was begun and not completed: whoever starts this has destroyed a database.
     pub torn: bool,
+    /// The data has been in recovery since it last was a primary's: only a promotion makes it one again.
+    pub recovering: bool,
     pub log: Vec<Record>,
     pub lineage: Lineage,
     pub role: Role,
@@ -42,6 +44,7 @@ impl Default for Postgres {
         Self {
             has_data: false,
             torn: false,
+            recovering: false,
             log: Vec::new(),
             lineage: Lineage::first(),
             role: Role::Stopped,
@@ -64,6 +67,7 @@ impl Postgres {
     pub fn start(&mut self, role: Role) {
         assert!(!self.torn, "R8: a torn data directory was started");
         self.role = role;
+        self.recovering |= role == Role::Standby;
         self.connection += 1;
         self.clients = false;
         self.flushed.clear();
@@ -84,6 +88,7 @@ impl Postgres {
         self.lineage = self.lineage.forked(lsn(self.log.len()), next).unwrap();
         self.log.push(mark);
         self.role = Role::Primary;
+        self.recovering = false;
         self.term = term;
         self.upstream = None;
         self.connection += 1;
@@ -109,6 +114,7 @@ impl Postgres {
     pub fn clone_from(&mut self, source: &Postgres) {
         self.has_data = true;
         self.torn = false;
+        self.recovering = true;
         self.log.clone_from(&source.log);
         self.lineage = source.lineage.clone();
     }

@@ -15,10 +15,18 @@ use crate::profile::Profile;
 
 #[derive(Debug)]
 pub struct Guard {
+    /// Its process exists and answers.
+    pub there: bool,
     pub armed: Option<Armed>,
     /// Its deadline has passed and not everything is dead yet.
     pub killing: bool,
     pub highest: Term,
+}
+
+impl Guard {
+    pub fn new() -> Self {
+        Self { there: true, armed: None, killing: false, highest: Term::default() }
+    }
 }
 
 /// An operation that a driver carries out.
@@ -32,6 +40,8 @@ pub struct Running {
 pub struct Server {
     pub name: ServerName,
     pub up: bool,
+    /// It never comes back.
+    pub lost: bool,
     /// The agent is stopped (SIGSTOP), the guard is not.
     pub frozen: bool,
     /// Nothing that this server proposes gets through.
@@ -81,6 +91,7 @@ impl Server {
         Self {
             name,
             up: true,
+            lost: false,
             frozen: false,
             stalled: false,
             run: 1,
@@ -91,7 +102,7 @@ impl Server {
             inbox: VecDeque::new(),
             wake: None,
             running: None,
-            guard: Guard { armed: None, killing: false, highest: Term::default() },
+            guard: Guard::new(),
             postgres: Postgres::default(),
             boot_ns: 0,
             base_ns,
@@ -132,7 +143,7 @@ impl Server {
         self.up = true;
         self.boot_ns = now;
         self.base_ns = 5_000_000_000;
-        self.guard = Guard { armed: None, killing: false, highest: Term::default() };
+        self.guard = Guard::new();
         self.restart_agent(now, profile);
     }
 

@@ -242,8 +242,7 @@ impl World {
 
     /// A new agent hears from its guard, of PostgreSQL, and what its replica of the store replays.
     pub fn begin_agent(&mut self, server: usize) {
-        let report = self.servers[server].guard_report();
-        self.deliver(server, Event::Guard(report));
+        self.report(server);
         let observation = self.observation(server);
         self.deliver(server, Event::Postgres(observation));
         let record = Arc::clone(self.store.at(self.servers[server].applied));

@@ -92,7 +92,25 @@ impl Driver {
         if let Err(error) = self.instance().reconcile_slots(&[]).await {
             tracing::warn!(error = %chain(&error), "could not drop the slots of a former primary");
         }
+        self.trim_parked();
         Ok(OpOutput::Nothing)
+    }
+
+    /// This server's copy has come up and is consistent: of what was parked before it, only the newest is kept. Beside the
+    /// operations, because deleting takes long; what is parked meanwhile is newer and stays.
+    fn trim_parked(&self) {
+        let driver = self.clone();
+        tokio::spawn(async move {
+            match driver.instance().trim_parked().await {
+                Ok(deleted) if deleted.is_empty() => {}
+                Ok(deleted) => {
+                    let message = "old parked copies were deleted";
+                    let entry = Entry::new("repair.parked_deleted", message);
+                    driver.config.journal.record(entry.detail(format!("{deleted:?}")));
+                }
+                Err(error) => tracing::warn!(error = %chain(&error), "could not delete old parked copies"),
+            }
+        });
     }
 
     async fn start_standby_anew(&self, upstream: Option<&ServerName>) -> Result<(), OpFailure> {

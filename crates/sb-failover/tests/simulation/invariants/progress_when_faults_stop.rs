@@ -4,7 +4,7 @@ use super::{Happening, Invariant};
 use crate::profile::MS;
 use crate::world::World;
 
-/// When faults stop, a primary takes writes again and everybody else follows it, without a person.
+/// When faults stop, even if a voter is lost for good, a primary takes writes again and everybody else follows it, without a person.
 pub struct ProgressWhenFaultsStop;
 
 impl Invariant for ProgressWhenFaultsStop {
@@ -18,7 +18,7 @@ impl Invariant for ProgressWhenFaultsStop {
         };
         let states =
             || world.servers.iter().map(|s| s.machine.state().to_string()).collect::<Vec<_>>().join(" ");
-        let leading = world.servers.iter().position(|s| s.machine.state() == State::Leading);
+        let leading = world.servers.iter().position(|s| !s.lost && s.machine.state() == State::Leading);
         let Some(primary) = leading else {
             return Err(format!("nobody leads: {}", states()));
         };
@@ -32,7 +32,8 @@ impl Invariant for ProgressWhenFaultsStop {
                 && s.postgres.upstream == Some(primary)
                 && s.postgres.log.len() + 20 > world.servers[primary].postgres.log.len()
         };
-        let lagging = (0..world.servers.len()).find(|s| *s != primary && !follows(&world.servers[*s]));
+        let mut others = (0..world.servers.len()).filter(|s| *s != primary && !world.servers[*s].lost);
+        let lagging = others.find(|s| !follows(&world.servers[*s]));
         lagging.map_or(Ok(()), |s| Err(format!("s{s} does not follow s{primary}: {}", states())))
     }
 }

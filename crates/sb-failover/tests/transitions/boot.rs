@@ -1,0 +1,103 @@
+//! A start, and what the data directory says.
+
+use crate::bench::*;
+
+#[test]
+fn another_clusters_data_is_left_alone() {
+    let mut bench =
+        Bench::new(Founding::Joiner, Phase::Standby, Role::Stopped, DataDirectory::Present(FOREIGN));
+    bench.record = founded_by("other");
+    let bench = bench.begin();
+    bench.took(State::Starting, Trigger::WrongData);
+    assert!(bench.machine.explain(bench.now).next.contains("systemctl restart sb-agent"));
+}
+
+#[test]
+fn another_clusters_data_is_left_alone_when_the_record_comes_late() {
+    let mut bench =
+        Bench::new(Founding::Joiner, Phase::Standby, Role::Stopped, DataDirectory::Present(FOREIGN));
+    bench.held.push("StartStandby");
+    let mut bench = bench.begin();
+    bench.is(State::Following);
+    bench.show_record(founded_by("other"));
+    bench.took(State::Following, Trigger::WrongData);
+}
+
+#[test]
+fn a_founder_that_was_not_the_first_asks_for_a_person() {
+    let founder = Founding::Founder { durability: Durability::Async, number: 0, lag_bytes_max: 1 };
+    let bench = Bench::new(founder, Phase::Empty, Role::Stopped, DataDirectory::Absent);
+    let mut bench = held(bench, &["InitDb"]).begin();
+    bench.is(State::Initializing);
+    bench.show_record(founded_by("other"));
+    bench.took(State::Initializing, Trigger::WrongData);
+}
+
+#[test]
+fn a_founder_waits_for_the_store_before_it_makes_a_database() {
+    let founder = Founding::Founder { durability: Durability::Async, number: 0, lag_bytes_max: 1 };
+    let mut bench = Bench::new(founder, Phase::Empty, Role::Stopped, DataDirectory::Absent);
+    bench.tell(Event::Guard(bench.guard));
+    bench.tell(Event::Postgres(bench.postgres.clone()));
+    bench.later(2_000);
+    bench.is(State::Waiting);
+    bench.show();
+    bench.took(State::Waiting, Trigger::MayFound);
+    bench.is(State::Leading);
+}
+
+#[test]
+fn a_writable_postgresql_without_a_deadline_is_killed_at_once() {
+    let mut bench = Bench::joiner(Phase::Primary { term: FIRST }, Role::Primary);
+    bench.record = founded_by("us");
+    bench.begin().took(State::Starting, Trigger::FoundUnlawful);
+}
+
+#[test]
+fn a_standby_that_turns_out_writable_is_killed_at_once() {
+    let mut bench = Bench::joiner(Phase::Standby, Role::Standby);
+    bench.record = founded_by("other");
+    let mut bench = bench.begin();
+    bench.postgres_is(Role::Primary);
+    bench.tell(Event::Postgres(bench.postgres.clone()));
+    bench.took(State::Following, Trigger::FoundUnlawful);
+}
+
+#[test]
+fn a_holder_without_data_gives_the_lease_back() {
+    let mut bench = Bench::new(Founding::Joiner, Phase::Empty, Role::Stopped, DataDirectory::Absent);
+    bench.record = founded_by("us");
+    let bench = bench.begin();
+    bench.took(State::Waiting, Trigger::LeaseMineNoData);
+    assert!(bench.record.lease.as_ref().unwrap().released.is_some());
+}
+
+#[test]
+fn a_holder_in_the_middle_of_a_repair_gives_the_lease_back() {
+    let mut bench = Bench::joiner(Phase::Repairing, Role::Stopped);
+    bench.record = founded_by("us");
+    bench.begin().took(State::Repairing, Trigger::LeaseMineNoData);
+}
+
+#[test]
+fn a_holder_that_boots_goes_on_where_its_data_stands() {
+    for (phase, trigger) in [
+        (Phase::Primary { term: FIRST }, Trigger::LeaseMine),
+        (Phase::Standby, Trigger::LeaseMineUnpromoted),
+        (Phase::Promoting { term: FIRST }, Trigger::LeaseMineUnpromoted),
+    ] {
+        let mut bench = Bench::joiner(phase.clone(), Role::Stopped);
+        bench.record = founded_by("us");
+        let bench = bench.begin();
+        bench.took(State::Starting, trigger);
+        // Without the record it is a read-only standby first.
+        let mut late = Bench::joiner(phase, Role::Stopped);
+        late.tell(Event::Guard(late.guard));
+        late.tell(Event::Postgres(late.postgres.clone()));
+        late.later(2_000);
+        late.is(State::Following);
+        assert_eq!(late.postgres.role, Role::Standby);
+        late.show_record(founded_by("us"));
+        late.took(State::Following, trigger);
+    }
+}

@@ -1,0 +1,11 @@
+//! The rows of the table that need a coincidence: each is brought about by hand.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod bench;
+mod boot;
+mod guard;
+mod primary;
+mod promotion;
+mod restart;
+mod sync;

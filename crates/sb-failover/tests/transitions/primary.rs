@@ -1,0 +1,92 @@
+//! A primary, its lease and its planned end.
+
+use crate::bench::*;
+
+#[test]
+fn a_primary_is_killed_when_another_server_has_the_lease() {
+    let mut bench = Bench::leader().begin();
+    bench.is(State::Leading);
+    bench.show_record(deposed(bench.record.clone()));
+    bench.took(State::Leading, Trigger::Deposed);
+    assert!(bench.moves.contains(&(State::Fencing, Trigger::ProvenNotMine)));
+}
+
+#[test]
+fn a_draining_primary_is_killed_when_its_lease_is_gone_or_over() {
+    let draining = || {
+        let bench = held(Bench::leader(), &["StopPostgres"]);
+        let mut bench = bench.begin();
+        let kind = TransferKind::Failover { accept_data_loss_bytes: 0 };
+        let transfer = Transfer { id: TransferId(1), to: Some(name("other")), kind, by: "a person".into() };
+        bench.record.apply(&Request::RequestTransfer { transfer }).unwrap();
+        bench.show();
+        bench.is(State::Draining);
+        bench
+    };
+    let mut bench = draining();
+    bench.show_record(deposed(bench.record.clone()));
+    bench.took(State::Draining, Trigger::Deposed);
+    let mut bench = draining();
+    bench.held.push("Propose");
+    bench.later(4_000);
+    bench.took(State::Draining, Trigger::DeadlinePassed);
+}
+
+#[test]
+fn a_switchover_to_a_standby_that_does_not_stream_is_refused() {
+    let mut bench = Bench::leader().begin();
+    let transfer = Transfer {
+        id: TransferId(1),
+        to: Some(name("other")),
+        kind: TransferKind::Switchover,
+        by: "me".into(),
+    };
+    bench.record.apply(&Request::RequestTransfer { transfer }).unwrap();
+    bench.show();
+    bench.is(State::Leading);
+    assert_eq!(bench.record.transfer, None);
+}
+
+#[test]
+fn a_shorter_lease_is_not_proposed_before_the_guard_has_the_earlier_deadline() {
+    let mut bench = Bench::leader().begin();
+    let timings = Timings { ttl_ms: 2_000, ..Timings::default() };
+    bench.record.apply(&Request::SetTimings { timings, lag_bytes_max: 0 }).unwrap();
+    bench.held.push("ArmGuard");
+    bench.show();
+    bench.later(600);
+    assert_eq!(bench.record.lease.as_ref().unwrap().ttl_ms, 3_500);
+    bench.held.clear();
+    let told = bench.commands.iter().rev().find_map(|c| match c {
+        Command::ArmGuard { term, fence_at } => Some(Armed { term: *term, fence_at: *fence_at }),
+        _ => None,
+    });
+    bench.guard.armed = told;
+    bench.tell(Event::Guard(bench.guard));
+    bench.later(50);
+    assert_eq!(bench.record.lease.as_ref().unwrap().ttl_ms, 2_000);
+}
+
+#[test]
+fn a_report_for_an_older_renewal_is_refused() {
+    let mut record = founded_by("other");
+    let report = |seq| Request::Report {
+        server: name("us"),
+        incarnation: Incarnation::new(1),
+        term: FIRST,
+        seq: Seq::new(seq),
+        position: position(10),
+    };
+    assert!(record.apply(&report(0)).is_ok());
+    let renew = Request::Renew {
+        holder: name("other"),
+        incarnation: Incarnation::new(1),
+        term: FIRST,
+        renewal: RenewalNumber { session: Session::new(1), count: 1 },
+        ttl_ms: 3_500,
+        position: None,
+    };
+    assert!(record.apply(&renew).is_ok());
+    assert!(record.reports.is_empty());
+    assert!(record.apply(&report(0)).is_err());
+}

@@ -1,0 +1,77 @@
+//! From a lease to a primary.
+
+use crate::bench::*;
+
+#[test]
+fn a_winner_whose_guard_does_not_answer_gives_the_lease_back() {
+    let mut bench = Bench::joiner(Phase::Standby, Role::Standby);
+    bench.record = won_by_us();
+    let mut bench = held(bench, &["ArmGuard"]).begin();
+    bench.is(State::Elected);
+    bench.later(16_000);
+    bench.took(State::Elected, Trigger::PromotionFailed);
+    assert_eq!(bench.postgres.role, Role::Standby);
+}
+
+#[test]
+fn a_winner_that_is_deposed_before_it_promotes_follows() {
+    let mut bench = Bench::joiner(Phase::Standby, Role::Standby);
+    bench.record = won_by_us();
+    let mut bench = held(bench, &["ArmGuard"]).begin();
+    bench.show_record(deposed(bench.record.clone()));
+    bench.took(State::Elected, Trigger::Deposed);
+}
+
+fn promoting() -> Bench {
+    let mut bench = Bench::joiner(Phase::Standby, Role::Standby);
+    bench.record = won_by_us();
+    let bench = held(bench, &["Promote"]).begin();
+    bench.is(State::Promoting);
+    bench
+}
+
+#[test]
+fn a_promotion_that_outlives_its_lease_is_killed() {
+    let mut bench = promoting();
+    bench.held.push("Propose");
+    bench.later(4_000);
+    bench.took(State::Promoting, Trigger::DeadlinePassed);
+}
+
+#[test]
+fn a_promotion_is_killed_when_another_server_has_the_lease() {
+    let mut bench = promoting();
+    bench.show_record(deposed(bench.record.clone()));
+    bench.took(State::Promoting, Trigger::Deposed);
+}
+
+#[test]
+fn a_promotion_that_hangs_gives_the_lease_back() {
+    let mut bench = promoting();
+    bench.later(16_000);
+    bench.took(State::Promoting, Trigger::PromotionFailed);
+    bench.took(State::Fencing, Trigger::ProvenGiveBack);
+}
+
+#[test]
+fn a_new_primary_is_killed_when_another_server_has_the_lease() {
+    let mut bench = Bench::joiner(Phase::Standby, Role::Standby);
+    bench.record = won_by_us();
+    let mut bench = held(bench, &["OpenClients"]).begin();
+    bench.is(State::Recording);
+    bench.show_record(deposed(bench.record.clone()));
+    bench.took(State::Recording, Trigger::Deposed);
+}
+
+#[test]
+fn a_term_is_not_promoted_twice() {
+    let mut bench = Bench::joiner(Phase::Standby, Role::Stopped);
+    bench.record = founded_by("us");
+    let mut bench = bench.begin();
+    bench.later(8_000);
+    bench.took(State::Elected, Trigger::PromotionFailed);
+    bench.took(State::Releasing, Trigger::GivenBack);
+    // It has the end of its own log, so it may take over from itself, in a new term.
+    assert!(bench.issued("StartPrimary").is_empty());
+    assert_eq!(bench.record.term(), FIRST.next());
+}
