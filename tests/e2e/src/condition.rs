@@ -4,6 +4,9 @@ use std::time::{Duration, Instant};
 
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
+/// What has to stay so is often dear to look at, and what breaks it does not pass by.
+const STILL_SO: Duration = Duration::from_millis(100);
+
 /// Returns what `look` finds, or panics when it has found nothing for so long.
 ///
 /// # Panics
@@ -19,7 +22,7 @@ pub fn eventually<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Opti
     }
 }
 
-/// Panics when `holds` is false at any moment of this time.
+/// Panics when `holds` is false at one of the looks during this time.
 ///
 /// # Panics
 /// When it is.
@@ -27,6 +30,6 @@ pub fn throughout(what: &str, time: Duration, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
     while began.elapsed() < time {
         assert!(holds(), "{what}: no longer so after {:?}", began.elapsed());
-        std::thread::sleep(LOOK_AGAIN);
+        std::thread::sleep(STILL_SO);
     }
 }

@@ -15,7 +15,10 @@ use std::time::Instant;
 pub use condition::{eventually, throughout};
 
 use sb_lab::options::Storage;
-use sb_lab::stage::{Inside, Stage, launch_attended};
+use sb_lab::stage::{Inside, Interrupt, Stage, launch_attended};
+
+/// As a shell reports a program that was interrupted.
+const INTERRUPTED: i32 = 130;
 
 /// One test. It fails by panicking.
 pub struct Case {
@@ -122,6 +125,7 @@ pub fn run(program: &Program) -> ExitCode {
     }
     match Stage::now() {
         Stage::Inside(inside) => {
+            end_when_interrupted(inside.interrupt());
             let mut tally = Tally::default();
             for case in program.inside {
                 tally.run(&wanted, case.name, || (case.body)(&inside));
@@ -130,6 +134,17 @@ pub fn run(program: &Program) -> ExitCode {
         }
         Stage::Outside => run_outside(program, &wanted),
     }
+}
+
+/// A case may take a minute; the person who interrupts it does not wait for its end.
+#[allow(clippy::exit, reason = "this is the test program's own decision, with nothing left to put in order")]
+fn end_when_interrupted(mut interrupt: Interrupt) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    std::thread::spawn(move || {
+        runtime.block_on(interrupt.pulled());
+        eprintln!("interrupted; nothing is left behind");
+        std::process::exit(INTERRUPTED);
+    });
 }
 
 fn run_outside(program: &Program, wanted: &Wanted) -> ExitCode {

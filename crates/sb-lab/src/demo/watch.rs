@@ -12,8 +12,8 @@ use crate::picture::Picture;
 use crate::place::{Place, SERVERS_COUNT};
 use crate::recorder::{AccessError, Recorder};
 
-/// Between two looks at the cluster.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// Between two looks at the cluster: a person sees no difference, and the agents have other things to do.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Lines of the story that a screen shows at once.
 const LINES_SHOWN_MAX: usize = 14;

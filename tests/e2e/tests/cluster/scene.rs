@@ -22,7 +22,8 @@ pub const REJOIN: Duration = Duration::from_secs(120);
 
 const REPLAY: Duration = Duration::from_secs(20);
 
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// Six agents are asked each time; they have other things to do.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 thread_local! {
     /// The cluster that the case before has left whole.
