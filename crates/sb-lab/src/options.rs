@@ -11,9 +11,9 @@ use clap::ValueEnum;
 pub enum Durability {
     /// A commit is on the primary's disk; the newest may be lost with the server.
     Async,
-    /// A commit is on another server too, falling back while none answers.
+    /// A commit is on another server too; without one commits wait (the fall back is not built yet).
     Sync,
-    /// As `sync`, and commits wait instead of falling back.
+    /// A commit is on another server too; without one commits wait.
     Strict,
 }
 

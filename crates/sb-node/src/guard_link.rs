@@ -134,12 +134,23 @@ impl GuardLink {
     pub async fn refresh(&self) -> Result<GuardStatus, GuardLinkError> {
         loop {
             let epoch = self.inner.teller.epoch().await;
-            let status = self.client()?.status(answer()).await?;
+            let status = match self.ask().await {
+                Ok(status) => status,
+                Err(error) => {
+                    // A guard that does not answer holds no deadline that anybody can count on.
+                    self.inner.teller.tell(Event::GuardLost).await;
+                    return Err(error);
+                }
+            };
             if self.inner.teller.seen(Event::Guard(report(&status)), epoch).await {
                 self.publish(status.clone());
                 return Ok(status);
             }
         }
+    }
+
+    async fn ask(&self) -> Result<GuardStatus, GuardLinkError> {
+        Ok(self.client()?.status(answer()).await?)
     }
 
     /// How many fences there were: to be taken when an operation begins.

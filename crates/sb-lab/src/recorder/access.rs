@@ -12,6 +12,9 @@ use crate::place::Place;
 /// Longest time to open a session; a host that is gone does not answer at all.
 pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 
+/// Longest time to open a session to a server that is known to be there, on a machine that is busy with other things.
+const PATIENT_LIMIT: Duration = Duration::from_secs(20);
+
 /// Longest time to read every row back.
 const READ_SECONDS_MAX: u64 = 60;
 
@@ -60,8 +63,12 @@ impl Access {
     /// # Errors
     /// When nobody answers within a second, or the server refuses.
     pub async fn connect(&self, place: Place) -> Result<PgConnection, AccessError> {
+        self.connect_within(CONNECT_LIMIT, place).await
+    }
+
+    async fn connect_within(&self, limit: Duration, place: Place) -> Result<PgConnection, AccessError> {
         let options = self.options(place);
-        within(CONNECT_LIMIT, place, "connect", PgConnection::connect_with(&options)).await
+        within(limit, place, "connect", PgConnection::connect_with(&options)).await
     }
 
     /// Makes the table that the writers use, on a primary, empty. It has no unique index, so that a doubled row shows.
@@ -71,7 +78,7 @@ impl Access {
     pub async fn create_table(&self, place: Place) -> Result<(), AccessError> {
         const STATEMENT: &str =
             "drop table if exists show_build_lab; create table show_build_lab (id bigint not null)";
-        let mut session = self.connect(place).await?;
+        let mut session = self.connect_within(PATIENT_LIMIT, place).await?;
         let limit = Duration::from_secs(READ_SECONDS_MAX);
         within(limit, place, "create the table", session.execute(STATEMENT)).await.map(drop)
     }
@@ -81,7 +88,7 @@ impl Access {
     /// # Errors
     /// When the server does not answer within a minute, or refuses.
     pub async fn read_rows(&self, place: Place) -> Result<Vec<WriteId>, AccessError> {
-        let mut session = self.connect(place).await?;
+        let mut session = self.connect_within(PATIENT_LIMIT, place).await?;
         let limit = Duration::from_secs(READ_SECONDS_MAX);
         let reading = session.fetch_all("select id from show_build_lab");
         let rows = within(limit, place, "read the rows", reading).await?;

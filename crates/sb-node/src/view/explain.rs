@@ -4,7 +4,6 @@ use sb_api::{Candidate, Explanation, Problem, Refused, Role};
 use sb_topology::ServerName;
 
 use super::Agent;
-use super::requests::candidate_gates;
 use crate::words;
 
 impl Agent {
@@ -41,7 +40,7 @@ impl Agent {
         let others = status.servers.iter().filter(|s| s.role != Role::Primary && s.promotable != Some(false));
         let candidates = others.filter_map(|server| {
             let name: ServerName = server.name.parse().ok()?;
-            Some(Candidate { server: server.name.clone(), gates: candidate_gates(&status, &name) })
+            Some(Candidate { server: server.name.clone(), gates: self.candidate_gates(&status, &name) })
         });
         Explanation {
             subject: "cluster".to_owned(),
@@ -115,7 +114,7 @@ impl Agent {
             hints: vec![format!("On that server itself: sb-cli explain {name}")],
             candidates: vec![Candidate {
                 server: name.to_owned(),
-                gates: candidate_gates(&status, &server_name),
+                gates: self.candidate_gates(&status, &server_name),
             }],
         })
     }

@@ -22,9 +22,6 @@ const REQUEST_MS_MAX: u64 = 4_000;
 /// The gate that a person sets by saying who is primary now.
 const EXPECT_PRIMARY: &str = "expect-primary";
 
-/// How far a server may be behind to be switched over to, in bytes: it has to catch up while nobody writes.
-const SWITCHOVER_LAG_BYTES_MAX: u64 = 16 * 1024 * 1024;
-
 impl Agent {
     pub(super) async fn request_switchover(
         &self,
@@ -36,8 +33,8 @@ impl Agent {
         let mut gates = self.common_gates(&status, request.expect_primary.as_deref());
         let to = self.target(request.to.as_deref())?;
         match &to {
-            Some(to) => gates.extend(switchover_gates(&status, to)),
-            None => gates.push(any_candidate(&status)),
+            Some(to) => gates.extend(self.switchover_gates(&status, to)),
+            None => gates.push(self.any_candidate(&status)),
         }
         let title = to
             .as_ref()
@@ -215,6 +212,41 @@ impl Agent {
     }
 }
 
+impl Agent {
+    fn switchover_gates(&self, status: &Status, to: &ServerName) -> Vec<Gate> {
+        let mut gates = failover_gates(status, to);
+        let server = of(status, to);
+        let upstream = server.and_then(|s| s.upstream.as_deref());
+        let primary = status.cluster.primary.as_deref();
+        gates.push(gate(
+            "streaming",
+            upstream.unwrap_or("from nobody"),
+            primary.unwrap_or("from the primary"),
+            upstream.is_some() && upstream == primary,
+        ));
+        // The failover machine holds the same bound against the standby when it begins.
+        let lag_bytes_max = self.record().lag_bytes_max;
+        let lag = server.and_then(|s| s.lag_bytes);
+        let observed = lag.map_or_else(|| "unknown".to_owned(), bytes);
+        let limit = bytes(lag_bytes_max);
+        gates.push(gate("lag", &observed, &limit, lag.is_some_and(|bytes| bytes <= lag_bytes_max)));
+        gates
+    }
+
+    fn any_candidate(&self, status: &Status) -> Gate {
+        let eligible = |s: &&ServerStatus| {
+            s.name.parse().is_ok_and(|name| self.switchover_gates(status, &name).iter().all(|gate| gate.ok))
+        };
+        let count = status.servers.iter().filter(eligible).count();
+        gate("candidates", &count.to_string(), "1 or more", count > 0)
+    }
+
+    /// Every server that could be primary, with its gates: for `explain`.
+    pub(super) fn candidate_gates(&self, status: &Status, server: &ServerName) -> Vec<Gate> {
+        self.switchover_gates(status, server)
+    }
+}
+
 fn of<'a>(status: &'a Status, server: &ServerName) -> Option<&'a ServerStatus> {
     status.servers.iter().find(|s| s.name == server.as_str())
 }
@@ -229,37 +261,6 @@ fn failover_gates(status: &Status, to: &ServerName) -> Vec<Gate> {
         gate("promotable", if promotable { "yes" } else { "no" }, "yes", promotable),
         gate("standby", role.word(), "standby", role == Role::Standby),
     ]
-}
-
-fn switchover_gates(status: &Status, to: &ServerName) -> Vec<Gate> {
-    let mut gates = failover_gates(status, to);
-    let server = of(status, to);
-    let upstream = server.and_then(|s| s.upstream.as_deref());
-    let primary = status.cluster.primary.as_deref();
-    gates.push(gate(
-        "streaming",
-        upstream.unwrap_or("from nobody"),
-        primary.unwrap_or("from the primary"),
-        upstream.is_some() && upstream == primary,
-    ));
-    let lag = server.and_then(|s| s.lag_bytes);
-    let observed = lag.map_or_else(|| "unknown".to_owned(), bytes);
-    let limit = bytes(SWITCHOVER_LAG_BYTES_MAX);
-    gates.push(gate("lag", &observed, &limit, lag.is_some_and(|bytes| bytes <= SWITCHOVER_LAG_BYTES_MAX)));
-    gates
-}
-
-fn any_candidate(status: &Status) -> Gate {
-    let eligible = |s: &&ServerStatus| {
-        s.name.parse().is_ok_and(|name| switchover_gates(status, &name).iter().all(|gate| gate.ok))
-    };
-    let count = status.servers.iter().filter(eligible).count();
-    gate("candidates", &count.to_string(), "1 or more", count > 0)
-}
-
-/// Every server that could be primary, with its gates: for `explain`.
-pub(super) fn candidate_gates(status: &Status, server: &ServerName) -> Vec<Gate> {
-    switchover_gates(status, server)
 }
 
 fn gate(name: &str, observed: &str, limit: &str, ok: bool) -> Gate {
