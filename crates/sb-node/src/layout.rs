@@ -35,24 +35,6 @@ impl Layout {
         &self.run
     }
 
-    /// Who this server is, from its bundle.
-    #[must_use]
-    pub fn identity_file(&self) -> PathBuf {
-        self.state.join("identity.json")
-    }
-
-    /// Passwords of the database's own roles.
-    #[must_use]
-    pub fn secrets_file(&self) -> PathBuf {
-        self.state.join("secrets.json")
-    }
-
-    /// Hashes of bearer tokens.
-    #[must_use]
-    pub fn tokens_file(&self) -> PathBuf {
-        self.state.join("tokens.json")
-    }
-
     /// Certificates and the key.
     #[must_use]
     pub fn tls_dir(&self) -> PathBuf {

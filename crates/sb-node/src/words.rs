@@ -12,7 +12,7 @@ pub fn entry(entry: &JournalEntry) -> Entry {
             Entry::new("machine.moved", format!("from {from} to {to}")).detail(format!("{trigger:?}"))
         }
         JournalEntry::Detected { holder, term, seq } => {
-            let message = format!("`{holder}` has stopped renewing its lease");
+            let message = format!("`{holder}` no longer renews its lease");
             Entry::new("failover.detected", message)
                 .term(term.get())
                 .detail(format!("The last renewal was {seq}."))

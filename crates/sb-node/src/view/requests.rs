@@ -31,7 +31,9 @@ impl Agent {
         let peers = self.peers.look().await;
         let status = self.cluster_status(&peers);
         let mut gates = self.common_gates(&status, request.expect_primary.as_deref());
-        let to = self.target(request.to.as_deref())?;
+        let primary = status.cluster.primary.as_deref();
+        gates.push(gate("primary", primary.unwrap_or("none"), "one holds the lease", primary.is_some()));
+        let to = request.to.as_deref().map(|text| self.target(text)).transpose()?;
         match &to {
             Some(to) => gates.extend(self.switchover_gates(&status, to)),
             None => gates.push(self.any_candidate(&status)),
@@ -59,8 +61,7 @@ impl Agent {
         let status = self.cluster_status(&peers);
         let accepted = request.accept_data_loss_bytes.unwrap_or(0);
         let mut gates = self.common_gates(&status, request.expect_primary.as_deref());
-        gates.retain(|gate| gate.name != "primary");
-        let Some(to) = self.target(Some(&request.to))? else { unreachable!("a name was given") };
+        let to = self.target(&request.to)?;
         gates.extend(failover_gates(&status, &to));
         gates.push(self.loss_gate(&status, &to, accepted));
         passed("failover.refused", &format!("cannot promote `{to}`"), gates)?;
@@ -152,9 +153,8 @@ impl Agent {
         }
     }
 
-    /// A server by name, if one was given.
-    fn target(&self, to: Option<&str>) -> Refused<Option<ServerName>> {
-        let Some(text) = to else { return Ok(None) };
+    /// The server of this name, which is not primary already.
+    fn target(&self, text: &str) -> Refused<ServerName> {
         let known: Vec<String> = self.topology.servers().map(|s| s.name.to_string()).collect();
         let unknown = || {
             let hint = format!("The servers are {}.", known.join(", "));
@@ -166,7 +166,7 @@ impl Agent {
             let problem = Problem::refused("transfer.is_primary", format!("`{name}` is primary already"));
             return Err(Box::new(problem));
         }
-        Ok(Some(name))
+        Ok(name)
     }
 
     fn common_gates(&self, status: &Status, expect_primary: Option<&str>) -> Vec<Gate> {
@@ -180,7 +180,6 @@ impl Agent {
                 "a majority answers",
                 store,
             ),
-            gate("primary", primary.unwrap_or("none"), "one holds the lease", primary.is_some()),
             gate(
                 "transfer",
                 if record.transfer.is_some() { "one is under way" } else { "none" },
