@@ -58,7 +58,7 @@ impl<S: StateMachine + Default> Node<S> {
         config.timings =
             Timings { tick_ms: 10, heartbeat_ms: 50, election_min_ms: 200, election_max_ms: 350 };
         // A test that ends takes the directories away while members may still write to them.
-        config.on_fatal_disk = OnFatalDisk::call(|error| eprintln!("{error}: {:?}", error.source));
+        config.on_fatal_disk = OnFatalDisk::call(|error| tracing::error!("{error}: {:?}", error.source));
         adjust(&mut config);
         let listener = TcpListener::bind(&config.address).await.expect("the address is free");
         config.address = listener.local_addr().expect("a bound listener has an address").to_string();
