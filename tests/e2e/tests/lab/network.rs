@@ -11,8 +11,8 @@ use sb_lab::stage::Inside;
 
 use crate::{ground, place};
 
-/// Slack for two wake-ups of a thread on a busy machine, each way.
-const SLACK: Duration = Duration::from_millis(2);
+/// Slack for two wake-ups of a thread on a busy machine, each way, at the best of ten attempts.
+const SLACK: Duration = Duration::from_millis(15);
 
 /// Runs something on a thread inside a place's namespace.
 fn at<T: Send + 'static>(
@@ -77,7 +77,8 @@ pub fn round_trips(inside: &Inside) {
 
 pub fn throughput(inside: &Inside) {
     const BYTES: usize = 100 << 20;
-    const MEGABYTES_A_SECOND_MIN: f64 = 20.0;
+    // A tenth of what an idle machine does: less would make the copy of a database take minutes.
+    const MEGABYTES_A_SECOND_MIN: f64 = 8.0;
     let network = &ground(inside).network;
     let listener = listener(network, "ravena-2", 7002);
     let receiver = std::thread::spawn(move || {
