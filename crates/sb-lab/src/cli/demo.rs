@@ -19,6 +19,12 @@ const INTERRUPTED: u8 = 130;
 pub fn run_demo(args: DemoArgs) -> ExitCode {
     match Stage::now() {
         Stage::Outside => {
+            // Better to know now than after the story.
+            if let Some(path) = &args.report
+                && let Err(error) = std::fs::OpenOptions::new().create(true).append(true).open(path)
+            {
+                return complain(&error, Some(&report_hint(path)));
+            }
             launch_attended(&args.lab.storage).unwrap_or_else(|error| complain(&error, Some(error.hint())))
         }
         Stage::Inside(inside) => run_inside(&inside, &args),
@@ -64,7 +70,7 @@ fn conclude(lab: &Lab, args: &DemoArgs, outcome: &Outcome) -> ExitCode {
     if let Some(path) = &args.report
         && let Err(error) = write_report(path, outcome)
     {
-        return complain(&error, Some(&format!("Check that {} can be written.", path.display())));
+        return complain(&error, Some(&report_hint(path)));
     }
     if outcome.kept {
         return ExitCode::SUCCESS;
@@ -79,6 +85,10 @@ fn conclude(lab: &Lab, args: &DemoArgs, outcome: &Outcome) -> ExitCode {
     );
     say_where_the_logs_are(lab, args);
     ExitCode::FAILURE
+}
+
+fn report_hint(path: &Path) -> String {
+    format!("Check that {} can be written.", path.display())
 }
 
 fn write_report(path: &Path, outcome: &Outcome) -> io::Result<()> {
