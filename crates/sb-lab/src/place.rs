@@ -78,12 +78,6 @@ impl Place {
         ENTRIES[self.index].address
     }
 
-    /// Whether a database runs here.
-    #[must_use]
-    pub fn is_server(self) -> bool {
-        self != Self::OFFICE
-    }
-
     /// Round-trip time to another place when nothing is wrong.
     #[must_use]
     pub fn round_trip(self, other: Self) -> Duration {

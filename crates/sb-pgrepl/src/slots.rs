@@ -6,7 +6,7 @@ use sb_topology::ServerName;
 use serde::Deserialize;
 
 use crate::session::Session;
-use crate::{FileError, Instance, SqlError};
+use crate::{Instance, SqlError};
 
 /// Longest part of a server's name in a slot's name, in bytes (`NAMEDATALEN` - 1 - `sb_`).
 const SERVER_BYTES_MAX: usize = 60;
@@ -125,16 +125,6 @@ impl Instance {
             report.created.push(name);
         }
         Ok(report)
-    }
-
-    /// Bytes free and in all on the data directory's file system: what [`crate::wal_budget_mib`] is computed from.
-    ///
-    /// # Errors
-    /// When the file system cannot be asked.
-    pub fn disk_bytes(&self) -> Result<(u64, u64), FileError> {
-        let stat = rustix::fs::statvfs(self.data_dir())
-            .map_err(|error| FileError::on("measure the disk of", self.data_dir())(error.into()))?;
-        Ok((stat.f_bavail * stat.f_frsize, stat.f_blocks * stat.f_frsize))
     }
 }
 

@@ -247,13 +247,6 @@ impl Machine {
         self.state
     }
 
-    /// Until when this server may write, by its own clock and before the fence lead is taken off; [`None`] when
-    /// it holds no lease.
-    #[must_use]
-    pub const fn lease_until(&self) -> Option<BootTime> {
-        self.keeper.valid_until()
-    }
-
     fn step(&mut self) {
         self.register();
         self.end_pause();

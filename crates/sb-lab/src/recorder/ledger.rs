@@ -78,12 +78,6 @@ impl Ledger {
         self.acknowledgements.iter().max().copied()
     }
 
-    /// How many acknowledgements came after a moment.
-    #[must_use]
-    pub fn acknowledged_since(&self, moment: Instant) -> usize {
-        self.acknowledgements.iter().filter(|at| **at > moment).count()
-    }
-
     /// The longest time between two consecutive acknowledgements of which the second came after `fault`; nothing
     /// when none came: then writes never came back, which no number can say.
     #[must_use]

@@ -96,8 +96,8 @@ impl Driver {
         let (driver, fences) = (self.clone(), self.config.guard.fences());
         let droppable = matches!(command, Command::Repair { .. });
         tokio::spawn(async move {
-            let worker = driver.clone();
-            let mut work = tokio::spawn(async move { worker.carry_out(command, fences).await });
+            let (worker, given_up) = (driver.clone(), token.clone());
+            let mut work = tokio::spawn(async move { worker.carry_out(command, fences, &given_up).await });
             let result = tokio::select! {
                 ended = &mut work => ended.unwrap_or_else(|panic| Err(failed(&panic))),
                 () = token.cancelled() => {
@@ -129,12 +129,21 @@ impl Driver {
         }
     }
 
-    async fn carry_out(&self, command: Command, fences: u64) -> Result<OpOutput, OpFailure> {
+    async fn carry_out(
+        &self,
+        command: Command,
+        fences: u64,
+        given_up: &CancellationToken,
+    ) -> Result<OpOutput, OpFailure> {
         if let Command::Fence { .. } = command {
             tokio::join!(self.config.guard.fence(), self.config.fence.close());
             return Ok(OpOutput::Nothing);
         }
         let _work = self.work.lock().await;
+        // Given up while it waited for its turn: it has touched nothing and must not begin.
+        if given_up.is_cancelled() {
+            return Err(OpFailure::Cancelled);
+        }
         self.config.guard.works_since(fences);
         match command {
             Command::StartPrimary { term, sync, .. } => self.start_primary(term, &sync).await,
