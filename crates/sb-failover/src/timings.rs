@@ -40,6 +40,8 @@ pub struct Timings {
     pub retry_ms: u64,
     /// After how long without streaming a standby leaves the synchronous set.
     pub shrink_after_ms: u64,
+    /// For how long too few of the synchronous set may not answer before `sync` falls back.
+    pub fallback_after_ms: u64,
 }
 
 impl Default for Timings {
@@ -62,6 +64,7 @@ impl Default for Timings {
             fetch_limit_ms: 3_000,
             retry_ms: 500,
             shrink_after_ms: 10_000,
+            fallback_after_ms: 10_000,
         }
     }
 }

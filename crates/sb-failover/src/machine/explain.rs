@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use crate::resolver::{Rest, Step};
 use crate::timings::ms;
 use crate::{BootTime, Election, Role, elect};
 
@@ -41,6 +42,7 @@ impl Machine {
         self.explain_lease(now, &mut gates);
         self.explain_election(now, &mut gates);
         self.explain_opening(&mut gates);
+        self.explain_sync(&mut gates);
         Explanation { state: self.state, gates, next: self.explain_next() }
     }
 
@@ -106,12 +108,26 @@ impl Machine {
         let recorded = record.lineage.as_ref().is_some_and(|l| l.term == record.term());
         gates.push(gate("lineage on record", recorded, true, recorded));
         if record.sync.durability.is_synchronous() && !record.sync.degraded {
-            let names = self.sync_names.as_ref().map(|s| s.names.clone()).unwrap_or_default();
+            let names = self.setting.as_ref().map(|s| s.sync.names.clone()).unwrap_or_default();
             let have = self.flushed_by(&names, end.flushed);
             let need = record.sync.number;
             let limit = format!("{need} standbys past {}", end.flushed);
             gates.push(gate("standbys", have, limit, have >= need));
         }
+    }
+
+    fn explain_sync(&self, gates: &mut Vec<Gate>) {
+        if !matches!(self.state, State::Recording | State::Reopening | State::Leading) {
+            return;
+        }
+        let Some(step) = self.sync_step() else {
+            return;
+        };
+        let (observed, settled) = match step {
+            Step::Rest(rest) => (rest.to_string(), matches!(rest, Rest::Settled | Rest::Asynchronous)),
+            Step::Postgres { why, .. } | Step::Record { why, .. } => (why.to_string(), false),
+        };
+        gates.push(gate("synchronous set", observed, "what it shall be", settled));
     }
 
     fn explain_next(&self) -> String {

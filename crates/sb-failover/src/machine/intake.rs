@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use crate::{
-    ClusterRecord, Command, DataDirectory, Event, JournalEntry, OpFailure, OpId, OpOutput, Processes,
-    ProposalId, ProposalResult, Role,
+    ClusterRecord, Command, DataDirectory, Event, JournalEntry, Observation, OpFailure, OpId, OpOutput,
+    Processes, ProposalId, ProposalResult, Role,
 };
 
+use super::sync::Setting;
 use super::work::Work;
 use super::{Machine, State};
 use crate::timings::ms;
@@ -16,11 +17,21 @@ impl Machine {
         match event {
             Event::Record(record) => self.take_record(record),
             Event::ProposalDone { id, result } => self.take_answer(id, result),
-            Event::Postgres(observation) => self.postgres = Some(observation),
+            Event::Postgres(observation) => self.take_observation(observation),
             Event::Done { op, result } => self.take_end(op, result),
             Event::Guard(report) => self.take_guard(report),
             Event::GuardLost => self.lose_guard(),
             Event::Timeout => {}
+        }
+    }
+
+    fn take_observation(&mut self, observation: Observation) {
+        let role = observation.role;
+        self.postgres = Some(observation);
+        match role {
+            Role::Primary => self.look_at_followers(),
+            Role::Stopped | Role::Standby => self.answers.forget(),
+            Role::Starting | Role::Unknown => {}
         }
     }
 
@@ -84,7 +95,7 @@ impl Machine {
                 self.stage.done = true;
                 self.postgres_is(Role::Stopped);
                 self.pointed = None;
-                self.sync_names = None;
+                self.setting = None;
                 let term = self.keeper.term;
                 self.journal(JournalEntry::Fenced { term });
             }
@@ -108,6 +119,7 @@ impl Machine {
             && postgres.role != role
         {
             postgres.role = role;
+            self.answers.forget();
             postgres.position = None;
             postgres.followers.clear();
             postgres.streaming_from = None;
@@ -123,21 +135,21 @@ impl Machine {
             Command::StartPrimary { sync, .. } => {
                 self.postgres_is(Role::Primary);
                 self.pointed = None;
-                self.sync_names = Some(sync);
+                self.setting = Some(Setting::new(sync, &output));
             }
             Command::StartStandby { upstream, .. } => {
                 self.postgres_is(Role::Standby);
                 self.pointed = Some(upstream);
-                self.sync_names = None;
+                self.setting = None;
             }
             Command::Follow { upstream, .. } => self.pointed = Some(upstream),
             Command::Freeze { .. } | Command::Fetch { .. } => self.pointed = Some(None),
-            Command::SetSyncStandbys { sync, .. } => self.sync_names = Some(sync),
+            Command::SetSyncStandbys { sync, .. } => self.setting = Some(Setting::new(sync, &output)),
             Command::Promote { .. } => {
                 self.postgres_is(Role::Primary);
                 self.pointed = None;
                 // What was written on the standby counts when the primary has been seen to wait for it.
-                self.sync_names = None;
+                self.setting = None;
             }
             Command::StopPostgres { .. } => self.postgres_is(Role::Stopped),
             Command::Repair { .. } => {
@@ -163,7 +175,7 @@ impl Machine {
                 OpOutput::Initialized { system_identifier, lineage } => {
                     self.stage.initialized = Some((system_identifier, lineage));
                 }
-                OpOutput::Nothing => {}
+                OpOutput::Nothing | OpOutput::Effective { .. } => {}
             }
         }
     }
@@ -184,7 +196,7 @@ impl Machine {
             | Command::StartStandby { .. }
             | Command::Freeze { .. }
             | Command::Fetch { .. } => self.pointed = None,
-            Command::SetSyncStandbys { .. } | Command::StartPrimary { .. } => self.sync_names = None,
+            Command::SetSyncStandbys { .. } | Command::StartPrimary { .. } => self.setting = None,
             // Whether it still serves or is half-way down is what the next observation says.
             Command::StopPostgres { .. } => {
                 if let Some(postgres) = &mut self.postgres {

@@ -217,22 +217,10 @@ impl Bench {
         }
     }
 
-    /// A primary waits until enough of the set have flushed.
-    fn cannot_take_effect(&self, command: &Command) -> bool {
-        let Command::SetSyncStandbys { sync, .. } = command else {
-            return false;
-        };
-        let there = self.postgres.followers.iter().filter(|f| f.streaming && sync.names.contains(&f.server));
-        self.postgres.role == Role::Primary && there.count() < sync.number.min(sync.names.len())
-    }
-
     pub fn finish(&mut self, command: &Command) {
         let Some(op) = command.op() else {
             return;
         };
-        if self.cannot_take_effect(command) {
-            return self.tell(Event::Done { op, result: Err(OpFailure::TimedOut) });
-        }
         if self.failing.contains(&command.name()) {
             let failure = OpFailure::Failed { detail: "it does not work".into() };
             return self.tell(Event::Done { op, result: Err(failure) });
@@ -258,6 +246,11 @@ impl Bench {
                 OpOutput::Promoted(lineage)
             }
             Command::Freeze { .. } | Command::StopPostgres { .. } => OpOutput::At(here),
+            Command::SetSyncStandbys { sync, .. }
+                if self.postgres.role == Role::Primary && !sync.names.is_empty() =>
+            {
+                OpOutput::Effective { at: here.flushed }
+            }
             Command::InitDb { .. } => {
                 OpOutput::Initialized { system_identifier: OURS, lineage: Lineage::first() }
             }
