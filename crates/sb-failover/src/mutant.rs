@@ -21,6 +21,4 @@ pub enum Mutant {
     QuorumTooSmall,
     /// R6: a new primary puts its own voters on record before they have passed the barrier.
     SettleUnflushed,
-    /// R6: PostgreSQL's set grows back although a change that shrinks V may still be applied.
-    GrowUnvoided,
 }

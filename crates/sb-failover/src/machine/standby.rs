@@ -89,7 +89,8 @@ impl Machine {
         let Some(in_force) = record.lineage.as_ref().filter(|l| l.term == record.term()) else {
             return false;
         };
-        Standing::of(own, &in_force.lineage) != Standing::InForce && self.other_holder().is_some()
+        // A promotion beyond the one on record is of a later term than this replica has seen: no reason to give up a copy.
+        Standing::of(own, &in_force.lineage) == Standing::Diverged && self.other_holder().is_some()
     }
 
     /// A repaired copy counts once it has everything that it may have confirmed before.

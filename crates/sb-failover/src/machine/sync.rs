@@ -188,14 +188,13 @@ impl Machine {
             Doubt::At(version) if version == sync.version => Late::Possible,
             Doubt::At(_) | Doubt::Nothing => Late::Impossible,
         };
-        let unvoided = self.mutant == Some(Mutant::GrowUnvoided);
         let past_barrier = match barrier {
             _ if self.mutant == Some(Mutant::SettleUnflushed) => all.clone(),
             Some(at) => self.answers.past(&all, at),
             None => BTreeSet::new(),
         };
         Some(Gathered {
-            late: if unvoided { Late::Impossible } else { late },
+            late,
             patience: self.patience(if mine && !sync.voters.is_empty() { &sync.voters } else { &all }, &sync),
             ready: those(&|s| self.answers.may_join(s)),
             answering: those(&|s| self.answers.answers(s)),

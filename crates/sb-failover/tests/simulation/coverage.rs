@@ -29,6 +29,7 @@ const BY_HAND: &[(State, Trigger)] = &[
     (Reopening, PostgresGone),
     (Reopening, Deposed),
     (Draining, DeadlinePassed),
+    (Draining, DrainFailed),
     (Draining, Deposed),
 ];
 

@@ -309,6 +309,12 @@ impl World {
         }
         let late = if self.unlucky(2) { self.ns((0, 6_000)) } else { 0 };
         let delay = self.ns(self.profile.delay_ms) + late;
+        // Given up, and applied long after.
+        if self.unlucky(2) {
+            self.answer(from, ProposalResult::Ambiguous, 500 * MS);
+            let later = self.ns((600, 15_000));
+            return self.after(later, What::Arrive { server: None, request, tries: 0 });
+        }
         if self.unlucky(2) {
             let again = self.ns((0, 5_000));
             self.after(again, What::Arrive { server: None, request: request.clone(), tries: 0 });
