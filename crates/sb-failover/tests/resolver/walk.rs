@@ -2,7 +2,7 @@
 //! are applied long after they were given up; standbys come and go; the agent restarts; people change the promise.
 //! Whatever the order, every group that may elect has the commit.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use sb_failover::record::Durability;
 use sb_failover::resolver::{Change, Late, Owner, Patience, Step, next};
@@ -14,7 +14,7 @@ const ALL: Mask = 0b1110;
 /// k of S: what PostgreSQL may be waiting for.
 type Setting = (usize, Mask);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Record {
     strict: bool,
     asynchronous: bool,
@@ -39,7 +39,7 @@ impl Record {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct World {
     record: Record,
     /// Proposed from this version, and not heard of since.
@@ -54,7 +54,7 @@ struct World {
 }
 
 /// What is decided where the record, PostgreSQL's known setting, the barrier and the doubts are the same.
-type Decisions = HashMap<(Record, Option<Setting>, Mask, bool), Vec<(Scene, Step<u8>)>>;
+type Decisions = BTreeMap<(Record, Option<Setting>, Mask, bool), Vec<(Scene, Step<u8>)>>;
 
 /// A rule left out.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -237,7 +237,7 @@ fn groups_of_all() -> impl Iterator<Item = Mask> {
 
 /// How many worlds there are, or one in which the commit can be lost.
 fn walk(founding: World, broken: Broken, worlds_max: usize) -> Result<usize, World> {
-    let mut seen: HashSet<World> = HashSet::from([founding.clone()]);
+    let mut seen: BTreeSet<World> = BTreeSet::from([founding.clone()]);
     let mut open = vec![founding];
     let (mut found, mut decisions) = (Vec::new(), Decisions::new());
     while let Some(world) = open.pop() {
