@@ -41,7 +41,8 @@ fn founder(topology: &Topology) -> Founding {
 }
 
 /// The machine's times by the policy.
-fn timings(topology: &Topology) -> Timings {
+#[must_use]
+pub fn timings(topology: &Topology) -> Timings {
     let failover = &topology.policy().failover;
     let chosen = failover.timings;
     Timings {
@@ -51,6 +52,7 @@ fn timings(topology: &Topology) -> Timings {
         margin_ms: chosen.margin_ms,
         drift_ppm: u64::from(chosen.drift_ppm),
         restart_budget_ms: failover.restart_budget_ms,
+        fallback_after_ms: topology.policy().durability.fallback_after_ms,
         ..Timings::default()
     }
 }

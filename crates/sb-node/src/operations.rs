@@ -48,6 +48,15 @@ struct Tracked {
 struct Remembered {
     operations: VecDeque<Tracked>,
     moments: BTreeMap<Term, String>,
+    #[serde(default)]
+    fell_back: Option<FellBack>,
+}
+
+/// Commits wait for nobody although they should.
+#[derive(Debug, Serialize, Deserialize)]
+struct FellBack {
+    /// Since when, as far as this server has seen.
+    at: String,
 }
 
 /// The operations of one agent. Cheap to clone.
@@ -122,11 +131,18 @@ impl Operations {
         self.lock().moments.get(&term).cloned()
     }
 
+    /// When this server saw commits stop waiting for others, while they do not: UTC, RFC 3339, for people.
+    #[must_use]
+    pub fn fell_back_at(&self) -> Option<String> {
+        self.lock().fell_back.as_ref().map(|fell_back| fell_back.at.clone())
+    }
+
     /// Whether something changed.
     fn note(&self, record: &ClusterRecord, writable: Option<&str>) -> bool {
         self.note_pause(record);
         let mut remembered = self.lock();
         let mut changed = note_moments(&mut remembered.moments, record);
+        changed |= note_fall_back(&mut remembered.fell_back, record);
         for tracked in &mut remembered.operations {
             changed |= note_end(tracked, record, writable);
         }
@@ -180,6 +196,17 @@ fn note_moments(moments: &mut BTreeMap<Term, String>, record: &ClusterRecord) ->
         moments.pop_first();
     }
     changed
+}
+
+fn note_fall_back(known: &mut Option<FellBack>, record: &ClusterRecord) -> bool {
+    let sync = &record.sync;
+    if !(sync.durability.is_synchronous() && sync.degraded && record.lease.is_some()) {
+        return known.take().is_some();
+    }
+    // A later version of the same fall back is a new primary's, or no change at all.
+    let new = known.is_none();
+    known.get_or_insert_with(|| FellBack { at: now() });
+    new
 }
 
 fn note_end(tracked: &mut Tracked, record: &ClusterRecord, writable: Option<&str>) -> bool {

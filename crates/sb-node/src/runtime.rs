@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use sb_consensus::{Applied, ProposeError, Store};
 use sb_failover::{
-    BootTime, ClusterRecord, Command, Event, Explanation, Machine, ProposalId, ProposalResult, Request, State,
+    BootTime, ClusterRecord, Command, Event, Explanation, JournalEntry, Machine, ProposalId, ProposalResult,
+    Request, State,
 };
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -85,7 +86,12 @@ impl Runtime {
                 Command::ArmGuard { term, fence_at } => self.guard.arm(term, fence_at),
                 Command::Disarm { term } => self.guard.disarm(term),
                 Command::Cancel { op } => self.driver.cancel(op),
-                Command::Journal(entry) => self.journal.record(words::entry(&entry)),
+                Command::Journal(entry) => {
+                    if let JournalEntry::FellBack { term, .. } = &entry {
+                        tracing::warn!(%term, "the promise of `sync` is not kept: commits wait for no other server");
+                    }
+                    self.journal.record(words::entry(&entry));
+                }
                 Command::Fence { op }
                 | Command::StartPrimary { op, .. }
                 | Command::StartStandby { op, .. }

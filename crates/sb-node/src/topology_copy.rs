@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::journal::{Entry, Journal};
-use crate::persisted;
 use crate::replicated::Replicated;
 use crate::{AgentError, Layout};
+use crate::{machine_config, persisted};
 
 /// Longest wait for the store to take the topology, in milliseconds.
 const PROPOSAL_MS_MAX: u64 = 3_000;
@@ -119,9 +119,15 @@ pub async fn keep(
         }
         let first = record.lease.is_some() && known.generation == 0 && store.health().borrow().is_leader();
         if first {
-            let request = Request::SetTopology { expect_generation: 0, document: topology.to_json() };
-            let proposed = store.propose(request, Duration::from_millis(PROPOSAL_MS_MAX)).await;
-            tracing::debug!(?proposed, "the first topology was put to the store");
+            // The times of the policy first: once there is a topology nobody comes here any more.
+            let lag_bytes_max = record.lag_bytes_max;
+            let times = Request::SetTimings { timings: machine_config::timings(&topology), lag_bytes_max };
+            let limit = Duration::from_millis(PROPOSAL_MS_MAX);
+            if matches!(store.propose(times, limit).await, Ok(Ok(()))) {
+                let request = Request::SetTopology { expect_generation: 0, document: topology.to_json() };
+                let proposed = store.propose(request, limit).await;
+                tracing::debug!(?proposed, "the first topology was put to the store");
+            }
         }
         tokio::select! {
             () = stop.cancelled() => return,

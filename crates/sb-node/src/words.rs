@@ -1,6 +1,10 @@
 //! The failover machine's journal entries in words for people.
 
+use std::collections::BTreeSet;
+
+use sb_failover::record::Durability;
 use sb_failover::{JournalEntry, State};
+use sb_topology::ServerName;
 
 use crate::journal::Entry;
 
@@ -62,6 +66,12 @@ pub fn entry(entry: &JournalEntry) -> Entry {
         JournalEntry::Rejected { reason } => {
             Entry::new("store.rejected", "the record refused a proposal").detail(reason.to_string())
         }
+        JournalEntry::FellBack { term, silent } => fell_back(silent).term(term.get()),
+        JournalEntry::SetFormed { term, number, voters } => {
+            let message = format!("commits wait for {number} of {} standbys", voters.len());
+            Entry::new("durability.formed", message).term(term.get()).detail(names(voters))
+        }
+        JournalEntry::PromiseChanged { wanted, number } => asked_for(*wanted, *number),
         JournalEntry::OperationFailed { operation, detail } => {
             Entry::new("operation.failed", format!("{operation} did not succeed; it is tried again"))
                 .detail(detail.clone())
@@ -69,10 +79,26 @@ pub fn entry(entry: &JournalEntry) -> Entry {
     }
 }
 
+fn fell_back(silent: &BTreeSet<ServerName>) -> Entry {
+    let who = if silent.is_empty() { "no synchronous standby".to_owned() } else { names(silent) };
+    Entry::new("durability.fell_back", "commits wait for no other server: too few answered")
+        .detail(format!("Silent: {who}. No server takes over by itself until a set has formed again."))
+}
+
+fn asked_for(wanted: Durability, number: usize) -> Entry {
+    let wanted = format!("{wanted:?}").to_lowercase();
+    let message = format!("the durability asked for is `{wanted}`");
+    Entry::new("durability.asked", message).detail(format!("On {number} other servers."))
+}
+
 /// A state in one lower-case word.
 #[must_use]
 pub fn state(state: State) -> String {
     state.to_string().to_lowercase()
+}
+
+fn names(servers: &BTreeSet<ServerName>) -> String {
+    servers.iter().map(|server| format!("`{server}`")).collect::<Vec<_>>().join(", ")
 }
 
 fn place(position: &sb_pgtypes::Position) -> String {

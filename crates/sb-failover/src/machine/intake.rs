@@ -48,7 +48,9 @@ impl Machine {
             (Some(pause), Some((id, _))) if pause.id == id => {}
             (Some(pause), _) => self.pause_seen = Some((pause.id, self.now)),
         }
-        self.record = Some(record);
+        if let Some(before) = self.record.replace(Arc::clone(&record)) {
+            self.journal_sync(&before.sync, &record.sync);
+        }
     }
 
     fn take_answer(&mut self, id: ProposalId, result: ProposalResult) {

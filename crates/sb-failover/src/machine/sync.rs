@@ -12,7 +12,7 @@ use crate::resolver::{
     Candidate, Change, InForce, Late, Owner, Patience, Presence, Recorded, Situation, Standbys, Step,
     members, next,
 };
-use crate::{Command, OpOutput, Request, SyncStandbys};
+use crate::{Command, JournalEntry, OpOutput, Request, SyncStandbys};
 
 use super::Machine;
 use super::work::Purpose;
@@ -288,6 +288,24 @@ impl Machine {
             expect,
             sync,
         });
+    }
+
+    /// Tells what has become of the promise. Every server does: whoever is asked later was there.
+    pub(super) fn journal_sync(&mut self, before: &SyncRecord, after: &SyncRecord) {
+        if before.version == after.version {
+            return;
+        }
+        let (term, number) = (after.term, after.number);
+        if (before.wanted, before.number) != (after.wanted, number) {
+            self.journal(JournalEntry::PromiseChanged { wanted: after.wanted, number });
+        }
+        let kept = |sync: &SyncRecord| sync.durability.is_synchronous() && !sync.degraded;
+        if kept(before) && after.degraded {
+            self.journal(JournalEntry::FellBack { term, silent: after.silent.clone() });
+        } else if kept(after) && (!kept(before) || before.term != term) {
+            let (number, voters) = (after.counted_on(), after.voters.clone());
+            self.journal(JournalEntry::SetFormed { term, number, voters });
+        }
     }
 
     /// Who has not answered, of those that commits waited for.

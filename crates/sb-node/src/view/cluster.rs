@@ -74,7 +74,7 @@ impl Agent {
                 reason: Some(pause.reason.clone()).filter(|reason| !reason.is_empty()),
                 remaining_seconds: self.operations.pause_remaining(record).map(|left| left.as_secs()),
             }),
-            degraded: degraded(record),
+            degraded: degraded(record, self.operations.fell_back_at()),
             store,
             topology_generation: Some(record.topology.generation).filter(|generation| *generation > 0),
             last_handover: self.handovers().pop(),
@@ -134,9 +134,31 @@ const fn reason(reason: HandoverReason) -> &'static str {
     }
 }
 
-fn degraded(record: &ClusterRecord) -> Option<String> {
-    let short = record.sync.durability.is_synchronous() && record.sync.degraded && record.lease.is_some();
-    short.then(|| "too few other servers confirm commits: a commit is on the primary only, and no server may take over by itself".to_owned())
+/// Why the promise asked for is not kept at present.
+fn degraded(record: &ClusterRecord, since: Option<String>) -> Option<String> {
+    let sync = &record.sync;
+    record.lease.as_ref()?;
+    if sync.durability == record::Durability::Async {
+        let asked = format!("{:?}", sync.wanted).to_lowercase();
+        return sync.wanted.is_synchronous().then(|| {
+            format!("`{asked}` was asked for and does not hold yet: its set of standbys has not formed")
+        });
+    }
+    if !sync.degraded {
+        return None;
+    }
+    let since = since.map(|at| format!("since {at} ")).unwrap_or_default();
+    let silent: Vec<_> = sync.silent.iter().map(|server| format!("`{server}`")).collect();
+    let why = if silent.is_empty() {
+        format!("no {} standbys have been there together", sync.number)
+    } else {
+        format!("silent: {}", silent.join(", "))
+    };
+    let commits = match sync.durability {
+        record::Durability::Strict => "no client is let in",
+        record::Durability::Sync | record::Durability::Async => "a commit is on the primary only",
+    };
+    Some(format!("{since}{commits} ({why}), and no server may take over by itself"))
 }
 
 fn verdict(record: &ClusterRecord, servers: &[ServerStatus], store: &StoreStatus) -> Verdict {
@@ -162,9 +184,10 @@ fn verdict(record: &ClusterRecord, servers: &[ServerStatus], store: &StoreStatus
     if record.pause.is_some() {
         sentence.push_str("; automatic failover is paused");
     }
-    if degraded(record).is_some() {
+    let degraded = degraded(record, None).is_some();
+    if degraded {
         sentence.push_str("; commits wait for no other server");
     }
-    let whole = streaming == all && record.pause.is_none() && degraded(record).is_none();
+    let whole = streaming == all && record.pause.is_none() && !degraded;
     Verdict { level: if whole { Level::Ok } else { Level::Degraded }, sentence }
 }
