@@ -23,7 +23,7 @@ pub use history::HistoryEntry;
 pub use operation::{Operation, OperationState, Step, StepState};
 pub use peer::{JoinAnswer, JoinRequest, PeerStatus, StoreMember};
 pub use problem::{Gate, PROBLEM_MEDIA_TYPE, Problem, Refused};
-pub use request::{FailoverRequest, PauseRequest, ResumeRequest, SwitchoverRequest};
+pub use request::{DurabilityRequest, FailoverRequest, PauseRequest, ResumeRequest, SwitchoverRequest};
 pub use server::{
     GuardState, GuardStatus, KernelFence, LeaseStatus, Role, ServerStatus, StoreRole, SyncState,
 };

@@ -77,12 +77,7 @@ fn positions() -> impl Strategy<Value = Vec<Option<(u64, Option<u64>)>>> {
     prop::collection::vec(prop::option::of((1_u64..2_000, prop::option::weighted(0.2, 1_u64..2_000))), 2..6)
 }
 
-fn takeover(
-    record: &ClusterRecord,
-    by: &ServerName,
-    position: Position,
-    proof: Proof,
-) -> Request {
+fn takeover(record: &ClusterRecord, by: &ServerName, position: Position, proof: Proof) -> Request {
     Request::Takeover {
         by: by.clone(),
         incarnation: Incarnation::new(1),

@@ -11,7 +11,7 @@ use clap::ValueEnum;
 pub enum Durability {
     /// A commit is on the primary's disk; the newest may be lost with the server.
     Async,
-    /// A commit is on another server too; without one commits wait (the fall back is not built yet).
+    /// A commit is on another server too; after 10 s without one they wait for nobody.
     Sync,
     /// A commit is on another server too; without one commits wait.
     Strict,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use sb_api::{Operation, OperationState, Problem, Step, StepState};
 use sb_consensus::Applied;
-use sb_failover::record::TransferId;
+use sb_failover::record::{Durability, TransferId};
 use sb_failover::{ClusterRecord, Term};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -33,6 +33,13 @@ pub enum Mark {
         since: Term,
         /// To whom, when that was said.
         to: Option<String>,
+    },
+    /// The promise asked for holds, as long as no other is asked for.
+    Durability {
+        /// What was asked for.
+        wanted: Durability,
+        /// n.
+        number: usize,
     },
     /// It had ended when it was journalled.
     Ended,
@@ -210,7 +217,14 @@ fn note_fall_back(known: &mut Option<FellBack>, record: &ClusterRecord) -> bool 
 }
 
 fn note_end(tracked: &mut Tracked, record: &ClusterRecord, writable: Option<&str>) -> bool {
-    let Mark::Transfer { id, since, to } = &tracked.mark else { return false };
+    let (id, since, to) = match &tracked.mark {
+        Mark::Transfer { id, since, to } => (id, since, to),
+        Mark::Durability { wanted, number } => {
+            let (wanted, number) = (*wanted, *number);
+            return note_promise(tracked, record, wanted, number);
+        }
+        Mark::Ended => return false,
+    };
     let pending = record.transfer.as_ref().is_some_and(|transfer| transfer.id == *id);
     if pending || tracked.operation.ended() {
         return false;
@@ -237,6 +251,31 @@ fn note_end(tracked: &mut Tracked, record: &ClusterRecord, writable: Option<&str
             tracked.operation.problem = Some(problem);
             finish(&mut tracked.operation, OperationState::Failed, StepState::Failed);
         }
+    }
+    tracked.mark = Mark::Ended;
+    true
+}
+
+fn note_promise(tracked: &mut Tracked, record: &ClusterRecord, wanted: Durability, number: usize) -> bool {
+    let sync = &record.sync;
+    if tracked.operation.ended() {
+        return false;
+    }
+    if (sync.wanted, sync.number) != (wanted, number) {
+        let problem = Problem::refused("durability.not_done", "another durability was asked for since");
+        tracked.operation.problem = Some(problem);
+        finish(&mut tracked.operation, OperationState::Failed, StepState::Failed);
+    } else if sync.durability == wanted && !sync.degraded && sync.counted_on() == number {
+        let result = match wanted {
+            Durability::Async => "commits wait for no other server".to_owned(),
+            Durability::Sync | Durability::Strict => {
+                format!("commits wait for {number} of {} standbys", sync.voters.len())
+            }
+        };
+        tracked.operation.result = Some(result);
+        finish(&mut tracked.operation, OperationState::Done, StepState::Done);
+    } else {
+        return false;
     }
     tracked.mark = Mark::Ended;
     true

@@ -53,6 +53,7 @@ impl ClusterRecord {
                 self.set_topology(*expect_generation, document)
             }
             Request::SetTimings { timings, lag_bytes_max } => self.set_timings(timings, *lag_bytes_max),
+            Request::SetDurability { durability, number } => self.set_durability(*durability, *number),
         }
     }
 

@@ -161,6 +161,13 @@ pub enum Request {
         /// The bound.
         lag_bytes_max: u64,
     },
+    /// A person wants another promise. What is weaker holds at once, what is stronger when its set has formed.
+    SetDurability {
+        /// The promise.
+        durability: Durability,
+        /// n; 0 for [`Durability::Async`].
+        number: usize,
+    },
 }
 
 /// What an entry of the log did.
@@ -273,4 +280,15 @@ pub enum Rejection {
     /// Something is longer or larger than its named maximum, or times contradict each other.
     #[error("the request is out of bounds")]
     OutOfBounds,
+    /// Standbys have promised against the lease: what they may elect by must not change under them.
+    #[error("an election is under way")]
+    ElectionUnderWay,
+    /// There are fewer servers that commits may wait for than asked for.
+    #[error("{have} servers at other sites may be waited for, {need} are asked for")]
+    TooFewEligible {
+        /// Eligible, promotable, at another site than the primary's.
+        have: usize,
+        /// n.
+        need: usize,
+    },
 }

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use sb_topology::ServerName;
 use serde::{Deserialize, Serialize};
 
-use super::{ClusterRecord, Outcome, Rejection};
+use super::{ClusterRecord, Member, Outcome, Rejection};
 use crate::{Incarnation, Term};
 
 /// What a commit waits for.
@@ -110,6 +110,22 @@ impl SyncRecord {
         }
     }
 
+    /// The same with another promise asked for. A weaker one holds at once; V and q stay, and follow step by step.
+    fn asked(&self, wanted: Durability, number: usize) -> Self {
+        let asked = Self { wanted, number, ..self.voided() };
+        match (self.durability, wanted) {
+            // Nobody elects by V any more, whatever PostgreSQL still waits for.
+            (_, Durability::Async) => {
+                let (voters, silent) = (BTreeSet::new(), BTreeSet::new());
+                Self { durability: wanted, voters, quorum: 0, degraded: false, silent, ..asked }
+            }
+            (Durability::Strict, Durability::Sync) => Self { durability: wanted, ..asked },
+            // Commits wait already; that they always will takes no more.
+            (Durability::Sync, Durability::Strict) if !self.degraded => Self { durability: wanted, ..asked },
+            (_, Durability::Sync | Durability::Strict) => asked,
+        }
+    }
+
     /// How many acknowledgements elections count on.
     #[must_use]
     pub fn counted_on(&self) -> usize {
@@ -128,6 +144,26 @@ impl SyncRecord {
 }
 
 impl ClusterRecord {
+    pub(super) fn set_durability(&mut self, durability: Durability, number: usize) -> Outcome {
+        let lease = self.lease.as_ref().ok_or(Rejection::NotInitialized)?;
+        if durability.is_synchronous() != (number > 0) {
+            return Err(Rejection::OutOfBounds);
+        }
+        if lease.released.is_some() || self.valid_reports().next().is_some() {
+            return Err(Rejection::ElectionUnderWay);
+        }
+        let home = self.members.get(&lease.holder).map(|m| &m.site);
+        let eligible = |m: &&Member| m.sync_eligible && m.promotable && Some(&m.site) != home;
+        let have = self.members.values().filter(eligible).count();
+        if have < number {
+            return Err(Rejection::TooFewEligible { have, need: number });
+        }
+        if (self.sync.wanted, self.sync.number) != (durability, number) {
+            self.sync = self.sync.asked(durability, number);
+        }
+        Ok(())
+    }
+
     pub(super) fn set_sync(
         &mut self,
         claim: (&ServerName, Incarnation, Term),
@@ -238,6 +274,22 @@ mod tests {
         let one = settled(&["a"]);
         assert!(!allowed_step(&one, &one.with_voters(set(&["a", "b"]), 0)));
         assert!(!allowed_step(&one, &one.with_voters(set(&[]), 0)));
+    }
+
+    #[test]
+    fn a_weaker_promise_holds_at_once_and_a_stronger_one_when_it_is_kept() {
+        let sync = settled(&["a", "b"]);
+        let strict = sync.asked(Durability::Strict, 2);
+        assert_eq!((strict.durability, strict.counted_on(), strict.number), (Durability::Strict, 1, 2));
+        let back = strict.asked(Durability::Sync, 1);
+        assert_eq!((back.durability, back.version), (Durability::Sync, sync.version + 2));
+        let nobody = sync.asked(Durability::Async, 0);
+        assert_eq!((nobody.durability, nobody.voters.len()), (Durability::Async, 0));
+        let again = nobody.asked(Durability::Strict, 1);
+        assert_eq!((again.durability, again.wanted), (Durability::Async, Durability::Strict));
+        let leader = ServerName::new("p").unwrap();
+        let fallen = sync.fallen_back(sync.term, leader, set(&[])).asked(Durability::Strict, 1);
+        assert_eq!((fallen.durability, fallen.degraded), (Durability::Sync, true));
     }
 
     /// R6: whatever n voters acknowledged, every group that may elect has one of them.

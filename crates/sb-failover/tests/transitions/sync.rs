@@ -235,3 +235,56 @@ fn a_voter_leaves_when_the_rest_have_passed_the_barrier() {
     bench.tell(Event::Postgres(bench.postgres.clone()));
     assert_eq!(voters(&bench), ["c"]);
 }
+
+fn ask_for(bench: &mut Bench, durability: Durability, number: usize) -> usize {
+    bench.record.apply(&Request::SetDurability { durability, number }).unwrap();
+    let before = bench.commands.len();
+    bench.show();
+    for _ in 0..4 {
+        streams(bench, &["b", "c"]);
+        bench.later(500);
+    }
+    before
+}
+
+#[test]
+fn less_durability_holds_at_once_and_postgresql_follows() {
+    let mut bench = settled();
+    let before = ask_for(&mut bench, Durability::Async, 0);
+    assert_eq!((bench.record.sync.durability, bench.record.sync.voters.len()), (Durability::Async, 0));
+    let set: Vec<_> = bench.commands[before..].iter().filter_map(waits_for).collect();
+    assert_eq!(set, [Vec::<String>::new()]);
+    bench.is(State::Leading);
+}
+
+#[test]
+fn more_durability_holds_when_postgresql_keeps_it() {
+    let mut bench = settled();
+    ask_for(&mut bench, Durability::Async, 0);
+    let before = ask_for(&mut bench, Durability::Strict, 2);
+    let since = &bench.commands[before..];
+    let waited = since.iter().position(|c| waits_for(c).is_some_and(|names| names == ["b", "c"])).unwrap();
+    let recorded = since.iter().position(|c| set_sync(c).is_some()).unwrap();
+    assert!(waited < recorded, "{since:?}");
+    let sync = &bench.record.sync;
+    assert_eq!((sync.durability, sync.quorum, sync.counted_on()), (Durability::Strict, 0, 2));
+}
+
+#[test]
+fn the_promise_does_not_change_under_an_election() {
+    let mut bench = settled();
+    let lease = bench.record.lease.clone().unwrap();
+    let (server, incarnation) = (name("b"), Incarnation::new(1));
+    let (term, seq) = (lease.term, lease.seq);
+    let report = Request::Report { server, incarnation, term, seq, position: position(900) };
+    bench.record.apply(&report).unwrap();
+    let asked = bench.record.apply(&Request::SetDurability { durability: Durability::Async, number: 0 });
+    assert_eq!(asked, Err(Rejection::ElectionUnderWay));
+}
+
+#[test]
+fn nobody_is_promised_more_servers_than_there_are() {
+    let mut record = synchronous("us", &["b"]);
+    let asked = record.apply(&Request::SetDurability { durability: Durability::Strict, number: 5 });
+    assert_eq!(asked, Err(Rejection::TooFewEligible { have: 3, need: 5 }));
+}

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sb_api::{
-    ClusterStatus, Durability, Event, Explanation, FailoverRequest, Gate, HistoryEntry, JoinAnswer,
-    JoinRequest, Level, Operation, OperationState, PauseRequest, PeerStatus, Problem, Refused, ResumeRequest,
-    SCHEMA_VERSION, ServerStatus, Status, StoreStatus, SwitchoverRequest, Verdict,
+    ClusterStatus, Durability, DurabilityRequest, Event, Explanation, FailoverRequest, Gate, HistoryEntry,
+    JoinAnswer, JoinRequest, Level, Operation, OperationState, PauseRequest, PeerStatus, Problem, Refused,
+    ResumeRequest, SCHEMA_VERSION, ServerStatus, Status, StoreStatus, SwitchoverRequest, Verdict,
 };
 use sb_client::bundle::{Cluster, ClusterServer, make_bundles};
 use sb_node::http::{AgentView, Caller, Health};
@@ -118,6 +118,11 @@ impl AgentView for FakeAgent {
             .hint("Promote `burlington-1`.")
             .gates(vec![Gate::failed("lag", "48 MiB", "1 MiB")]);
         Err(Box::new(problem))
+    }
+
+    async fn durability(&self, by: &Caller, request: DurabilityRequest) -> Refused<Operation> {
+        self.note(by, request);
+        Ok(operation(OperationState::Done))
     }
 
     async fn pause(&self, by: &Caller, request: PauseRequest) -> Refused<Operation> {

@@ -179,3 +179,34 @@ pub fn lagging_site_does_not_win(inside: &Inside) {
         scene.nothing_is_lost_after(office, new);
     });
 }
+
+pub fn changes_at_run_time(inside: &Inside) {
+    Scene::shared(inside, "durability-changes", Durability::Sync, |scene| {
+        let (primary, term) = (scene.primary(), scene.term());
+        let office = scene.write(primary, RecorderPlan::office());
+        let change = |words: &[&str]| {
+            let sure = ["--yes", "--expect-primary", primary.name()];
+            let changed = sb_cli(scene, scene.standby(), &[&["durability"], words, &sure].concat());
+            assert_eq!(changed.status, 0, "{changed:?}");
+            changed.data
+        };
+        let state = &scene.lab().host(primary).expect("a server").directories().state;
+        let waits_for = || std::fs::read_to_string(state.join("pgdata/sb-sync.conf")).expect("the setting");
+        assert!(waits_for().contains("ANY 1 ("), "{}", waits_for());
+
+        assert_eq!(change(&["async"]).trim(), "commits wait for no other server");
+        scene.until("PostgreSQL waited for nobody", FAILOVER, |_| !waits_for().contains('('));
+        scene.written(&office, 50);
+        assert!(change(&["strict", "--number", "2"]).starts_with("commits wait for 2 of"));
+        assert!(waits_for().contains("ANY 2 ("), "{}", waits_for());
+        scene.written(&office, 50);
+        assert!(change(&["sync"]).starts_with("commits wait for 1 of"));
+        scene.until("PostgreSQL waited for one", FAILOVER, |_| waits_for().contains("ANY 1 ("));
+
+        let refused = ["durability", "strict", "--number", "7", "--yes", "--expect-primary", primary.name()];
+        let refused = sb_cli(scene, primary, &refused);
+        assert_eq!(refused.status, 3, "{refused:?}");
+        assert_eq!((scene.primary(), scene.term()), (primary, term));
+        scene.nothing_is_lost_after(office, primary);
+    });
+}

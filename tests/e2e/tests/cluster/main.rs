@@ -33,6 +33,7 @@ fn main() -> ExitCode {
                 name: "a_person_ends_a_fall_back_whose_primary_is_lost",
                 body: durability::a_person_ends_it,
             },
+            Case { name: "durability_changes_while_clients_write", body: durability::changes_at_run_time },
             Case { name: "strict_waits_for_ever", body: durability::strict_waits },
             Case { name: "an_old_primary_that_boots_cut_off_stays_read_only", body: returns::boots_cut_off },
             Case { name: "an_open_session_gets_no_answer_after_the_deadline", body: sessions::agent_alive },
