@@ -264,6 +264,13 @@ impl World {
         }
     }
 
+    /// What the founder's agent does with the times of its policy.
+    pub fn put_timings_in_force(&mut self) {
+        let timings = self.profile.timings.clone();
+        let lag_bytes_max = self.store.newest().lag_bytes_max;
+        self.ask(Request::SetTimings { timings, lag_bytes_max });
+    }
+
     fn ask_for_timings(&mut self) {
         let ttl_ms = [2_500, 3_500, 6_000][self.rng.pick(3)];
         let timings = Timings { ttl_ms, ..self.profile.timings.clone() };

@@ -143,6 +143,8 @@ impl World {
     /// Runs faults, then calm; gives the rule that was broken.
     pub fn run(&mut self) -> Option<Violation> {
         // First a cluster that works, so that there is something to break.
+        self.run_until(6_000 * MS);
+        self.put_timings_in_force();
         self.run_until(8_000 * MS);
         let faults_end = self.now + self.profile.faults_ms * MS;
         self.after(0, What::Fault);
