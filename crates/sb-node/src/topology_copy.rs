@@ -119,15 +119,7 @@ pub async fn keep(
         }
         let first = record.lease.is_some() && known.generation == 0 && store.health().borrow().is_leader();
         if first {
-            // The times of the policy first: once there is a topology nobody comes here any more.
-            let lag_bytes_max = record.lag_bytes_max;
-            let times = Request::SetTimings { timings: machine_config::timings(&topology), lag_bytes_max };
-            let limit = Duration::from_millis(PROPOSAL_MS_MAX);
-            if matches!(store.propose(times, limit).await, Ok(Ok(()))) {
-                let request = Request::SetTopology { expect_generation: 0, document: topology.to_json() };
-                let proposed = store.propose(request, limit).await;
-                tracing::debug!(?proposed, "the first topology was put to the store");
-            }
+            put_first(&store, &topology, record.lag_bytes_max).await;
         }
         tokio::select! {
             () = stop.cancelled() => return,
@@ -135,6 +127,22 @@ pub async fn keep(
             () = tokio::time::sleep(Duration::from_millis(RETRY_MS)), if first => {}
         }
     }
+}
+
+/// The times of the policy first: once there is a topology nobody comes here any more.
+async fn put_first(store: &Store<Replicated>, topology: &Topology, lag_bytes_max: u64) {
+    let limit = Duration::from_millis(PROPOSAL_MS_MAX);
+    let times = Request::SetTimings { timings: machine_config::timings(topology), lag_bytes_max };
+    match store.propose(times, limit).await {
+        Ok(Ok(())) => {}
+        Ok(Err(rejection)) => {
+            tracing::warn!(%rejection, "the policy's times do not go together; the defaults hold")
+        }
+        Err(error) => return tracing::debug!(%error, "the policy's times are put to the store again"),
+    }
+    let request = Request::SetTopology { expect_generation: 0, document: topology.to_json() };
+    let proposed = store.propose(request, limit).await;
+    tracing::debug!(?proposed, "the first topology was put to the store");
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use sb_topology::ServerName;
 use crate::timings::ms;
 use crate::{BootTime, Follower};
 
-/// A standby that has not flushed for this long does not answer at present; commits have been seen to take as long
-/// over a line that loses packets.
+/// A standby that has not flushed for this long does not answer at present: a few round trips to the farthest site,
+/// with a lost packet sent again.
 const ANSWER_MS_MAX: u64 = 1_000;
 
 /// Since when a standby has not flushed what was there.

@@ -150,7 +150,7 @@ fn degraded(record: &ClusterRecord, since: Option<String>) -> Option<String> {
     let since = since.map(|at| format!("since {at} ")).unwrap_or_default();
     let silent: Vec<_> = sync.silent.iter().map(|server| format!("`{server}`")).collect();
     let why = if silent.is_empty() {
-        format!("no {} standbys have been there together", sync.number)
+        format!("no set that keeps a commit on {} other servers has formed yet", sync.number)
     } else {
         format!("silent: {}", silent.join(", "))
     };
