@@ -21,14 +21,14 @@ pub(super) fn form<N: Ord + Clone>(situation: &Situation<'_, N>) -> Step<N> {
     if falls_back && unsettled && (record.degraded || has_lost_patience(situation)) {
         return Step::Record { change: Change::FallBack, why: Why::FallsBack };
     }
-    if let Some(set) = situation.postgres.filter(|set| fits(situation, set)) {
+    // Having passed the barrier once is not enough: who is silent now would have it fall back again at once.
+    let answers = |set: &&InForce<N>| situation.answering(&set.names) >= situation.promised();
+    if let Some(set) = situation.postgres.filter(|set| fits(situation, set)).filter(answers) {
         let (behind, allowed) = (situation.behind(&set.names), set.names.len() - situation.promised());
         if behind <= allowed {
             return Step::Record { change: Change::Form { voters: set.names.clone() }, why: Why::Forms };
         }
-        if situation.answering(&set.names) >= situation.promised() {
-            return Step::Rest(Rest::Barrier { behind, allowed });
-        }
+        return Step::Rest(Rest::Barrier { behind, allowed });
     }
     // Clients are in: commits must not wait for a set that does not answer.
     let clients_in = record.durability == Durability::Async || (falls_back && !unsettled);

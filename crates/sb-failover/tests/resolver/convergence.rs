@@ -94,6 +94,16 @@ fn sync_falls_back_when_too_few_answer_and_forms_when_they_return() {
 }
 
 #[test]
+fn a_set_that_passed_the_barrier_once_does_not_form_while_it_is_silent() {
+    let mut scene = Scene::settled(1, 0b010, 0, Some((1, 0b010)));
+    (scene.durability, scene.wanted_durability) = (Durability::Sync, Durability::Sync);
+    (scene.wanted, scene.gone, scene.past_barrier, scene.patience) = (0b010, 0b010, 0b010, Patience::Over);
+    let fallen = after(&scene, &scene.with(next));
+    assert!(fallen.degraded);
+    assert!(matches!(fallen.with(next), Step::Postgres { number: 0, .. }));
+}
+
+#[test]
 fn strict_waits_for_ever() {
     let mut scene = Scene::settled(1, 0b110, 1, Some((1, 0b110)));
     (scene.wanted, scene.gone, scene.patience) = (0b110, 0b110, Patience::Over);
