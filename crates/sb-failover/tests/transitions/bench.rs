@@ -78,7 +78,7 @@ pub fn deposed(record: ClusterRecord) -> ClusterRecord {
     taken_over(record, "other")
 }
 
-fn taken_over(mut record: ClusterRecord, by: &str) -> ClusterRecord {
+pub fn taken_over(mut record: ClusterRecord, by: &str) -> ClusterRecord {
     let lease = record.lease.clone().unwrap();
     record.position = None;
     let request = Request::Takeover {
