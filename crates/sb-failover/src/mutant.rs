@@ -19,6 +19,6 @@ pub enum Mutant {
     ShortenWithoutLowering,
     /// R6: a takeover needs one report less than the quorum.
     QuorumTooSmall,
-    /// R6: a new primary puts its own voters on record before they have passed the barrier.
+    /// R6: a new primary puts its own voters on record before they have passed the barrier or answer at all.
     SettleUnflushed,
 }

@@ -188,8 +188,9 @@ impl Machine {
             Doubt::At(version) if version == sync.version => Late::Possible,
             Doubt::At(_) | Doubt::Nothing => Late::Impossible,
         };
+        let unflushed = self.mutant == Some(Mutant::SettleUnflushed);
         let past_barrier = match barrier {
-            _ if self.mutant == Some(Mutant::SettleUnflushed) => all.clone(),
+            _ if unflushed => all.clone(),
             Some(at) => self.answers.past(&all, at),
             None => BTreeSet::new(),
         };
@@ -197,7 +198,7 @@ impl Machine {
             late,
             patience: self.patience(if mine && !sync.voters.is_empty() { &sync.voters } else { &all }, &sync),
             ready: those(&|s| self.answers.may_join(s)),
-            answering: those(&|s| self.answers.answers(s)),
+            answering: those(&|s| unflushed || self.answers.answers(s)),
             gone: those(&|s| self.answers.silent_for(s, shrink_ms)),
             past_barrier,
             expected: self.sync_target().names,
