@@ -254,7 +254,9 @@ impl Machine {
     fn patience(&self, names: &BTreeSet<ServerName>, sync: &SyncRecord) -> Patience {
         let limit_ms = self.timings().fallback_after_ms;
         let lately = names.iter().filter(|s| !self.answers.silent_for(s, limit_ms)).count();
-        let needed = sync.counted_on().max(sync.number.min(1));
+        // Commits may wait for more already than elections count on.
+        let waited_for = self.setting.as_ref().map_or(0, |s| s.sync.number);
+        let needed = sync.counted_on().max(sync.number.min(1)).max(waited_for);
         let over = self.answers.watched_for(limit_ms) && lately < needed;
         if over { Patience::Over } else { Patience::Lasts }
     }

@@ -288,3 +288,25 @@ fn nobody_is_promised_more_servers_than_there_are() {
     let asked = record.apply(&Request::SetDurability { durability: Durability::Strict, number: 5 });
     assert_eq!(asked, Err(Rejection::TooFewEligible { have: 3, need: 5 }));
 }
+
+#[test]
+fn sync_falls_back_when_a_larger_promise_is_not_reached() {
+    let mut bench = settled();
+    bench.record.apply(&Request::SetDurability { durability: Durability::Sync, number: 2 }).unwrap();
+    // Commits wait for two from here on, and only b has flushed what was there.
+    bench.postgres.position = Some(position(2_000_000));
+    let flushed = |flushed| Lsn::new(flushed);
+    let follower = |server, at| Follower { server: name(server), flushed: flushed(at), streaming: true };
+    for _ in 0..30 {
+        bench.postgres.followers = vec![follower("b", 2_000_000), follower("c", 1_000_000)];
+        bench.show();
+        bench.tell(Event::Postgres(bench.postgres.clone()));
+        bench.later(500);
+    }
+    assert!(bench.commands.iter().any(|c| matches!(
+        c,
+        Command::SetSyncStandbys { sync, .. } if sync.number == 2
+    )));
+    assert!(bench.record.sync.degraded);
+    assert_eq!(bench.record.sync.silent, [name("c")].into());
+}
