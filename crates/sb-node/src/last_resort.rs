@@ -76,7 +76,7 @@ impl LastResort {
             if let Some(postmaster) = &held.postmaster {
                 postmaster.signal(Signal::QUIT);
             }
-            held.guard.as_ref().and_then(|guard| guard.signal(Signal::KILL).then(|| guard.pid))
+            held.guard.as_ref().and_then(|guard| guard.signal(Signal::KILL).then_some(guard.pid))
         };
         tokio::time::sleep(Duration::from_millis(QUIT_TO_KILL_MS)).await;
         if let Some(postmaster) = &self.lock().postmaster {
