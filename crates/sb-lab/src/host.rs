@@ -159,6 +159,24 @@ impl Host {
         processes::signal_part(self.namespace, part, Signal::SIGKILL)
     }
 
+    /// Kills one part for good, as when its unit is masked: nobody starts it again before the host is switched on
+    /// anew. Returns how many processes that was.
+    ///
+    /// # Errors
+    /// When a process may not be signalled.
+    pub fn take_away(&self, part: Part) -> io::Result<usize> {
+        let name = match part {
+            Part::Guard => "guard",
+            Part::Agent => "agent",
+            // Neither is a unit of its own.
+            Part::Host | Part::Postgres => return self.kill(part),
+        };
+        for unit in self.units.iter().filter(|unit| unit.name() == name) {
+            unit.order(Order::Rest);
+        }
+        self.kill(part)
+    }
+
     /// Stops one part, or the whole host like a paused virtual machine. Returns how many processes that was.
     ///
     /// # Errors

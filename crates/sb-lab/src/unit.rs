@@ -49,6 +49,7 @@ pub enum Order {
 /// A program under supervision. Dropping it ends the supervision, and with it the program.
 #[derive(Debug)]
 pub struct Unit {
+    name: String,
     order: watch::Sender<Order>,
     ended: Arc<AtomicU32>,
     task: JoinHandle<()>,
@@ -63,8 +64,15 @@ impl Unit {
         let (order, orders) = watch::channel(Order::Rest);
         let namespace = namespace.handle()?;
         let ended = Arc::new(AtomicU32::new(0));
+        let name = program.name.clone();
         let task = tokio::spawn(supervise(program, namespace, orders, Arc::clone(&ended)));
-        Ok(Self { order, ended, task })
+        Ok(Self { name, order, ended, task })
+    }
+
+    /// Name of its program.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Says whether it ought to run from now on.

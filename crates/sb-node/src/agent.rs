@@ -150,7 +150,12 @@ impl Base {
         let postgres_port = self.me.postgres.port().unwrap_or(PostgresPlacement::PORT_DEFAULT);
         let fence = PacketFence::open(postgres_port).await;
         let teller = Arc::new(Teller::new(sender.clone()));
-        let guard = GuardLink::spawn(self.layout.run_dir().to_owned(), teller.clone(), fence.clone());
+        let guard = GuardLink::spawn(
+            self.layout.run_dir().to_owned(),
+            teller.clone(),
+            fence.clone(),
+            self.journal.clone(),
+        );
         let driver = Driver::new(DriverConfig {
             me: self.me.clone(),
             topology: self.topology.clone(),

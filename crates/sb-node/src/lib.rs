@@ -17,6 +17,7 @@ mod dialer;
 mod founding;
 mod guard_link;
 mod journal;
+mod last_resort;
 mod layout;
 mod machine_config;
 mod membership;
