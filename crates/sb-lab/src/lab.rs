@@ -189,6 +189,8 @@ impl Lab {
             Fault::Cut(from, to) => links.cut(from.places(), to.places()),
             Fault::CutBoth(a, b) => links.cut_both(a.places(), b.places()),
             Fault::Isolate(target) => links.isolate(target.places()),
+            Fault::CutPort(port) => links.cut_port(*port),
+            Fault::Lose(share) => links.lose(*share),
             Fault::Heal => links.heal(),
             Fault::Kill(target, Part::Host) => self.each(target, |host| host.lose_power().map(|()| 1))?,
             Fault::Kill(target, part) => self.each(target, |host| host.kill(*part))?,

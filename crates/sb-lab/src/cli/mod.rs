@@ -10,7 +10,7 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::fault::{Fault, Part, Target};
+use crate::fault::{Fault, LossPercent, Part, Target};
 use crate::options::{LabOptions, Scenario};
 use crate::place::Place;
 
@@ -76,6 +76,17 @@ pub enum LabCommand {
         /// Server or site
         place: Target,
     },
+    /// Drop what belongs to one TCP or UDP port between all servers
+    CutPort {
+        /// 7432 is what the agents say among themselves
+        port: u16,
+    },
+    /// Lose packets between sites
+    Lose {
+        /// How many of a hundred; 0 ends it
+        #[arg(value_name = "PERCENT")]
+        share: LossPercent,
+    },
     /// Undo every cut
     Heal,
     /// Kill a part of a server, or its host: everything on it, and its network goes dark
@@ -118,6 +129,8 @@ impl LabCommand {
             Self::Cut { from, to } => Fault::Cut(from, to),
             Self::CutBoth { a, b } => Fault::CutBoth(a, b),
             Self::Isolate { place } => Fault::Isolate(place),
+            Self::CutPort { port } => Fault::CutPort(port),
+            Self::Lose { share } => Fault::Lose(share),
             Self::Heal => Fault::Heal,
             Self::Kill { place, part } => Fault::Kill(place, part),
             Self::Freeze { place, part } => Fault::Freeze(place, part),
