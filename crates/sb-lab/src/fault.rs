@@ -106,7 +106,9 @@ pub enum Fault {
     CutBoth(Target, Target),
     /// Packets between these and all other servers do not arrive. The office reaches both sides.
     Isolate(Target),
-    /// Every cut ends.
+    /// Of the packets from and to these, so many per million are lost.
+    Lose(Target, u32),
+    /// Every cut ends, and no packet is lost any more.
     Heal,
     /// A part is killed. A killed host stays dark until it returns; other parts are started again as on any server.
     Kill(Target, Part),
@@ -116,6 +118,15 @@ pub enum Fault {
     Thaw(Target),
     /// Killed hosts are switched on.
     Return(Target),
+    /// The disk under the server's state is full: data directory, store and journal.
+    FillDisk(Target),
+    /// It has room again.
+    FreeDisk(Target),
+    /// Every sync of a file takes so many milliseconds longer; 0 is as it should be.
+    SlowDisk(Target, u32),
+    /// The agent is ended in order and started again from another file, as a package does it. Guard and PostgreSQL
+    /// go on.
+    Upgrade(Target),
 }
 
 impl std::fmt::Display for Fault {
@@ -124,6 +135,9 @@ impl std::fmt::Display for Fault {
             Self::Cut(from, to) => write!(f, "`{from}` does not reach `{to}` any more"),
             Self::CutBoth(a, b) => write!(f, "`{a}` and `{b}` do not reach each other any more"),
             Self::Isolate(place) => write!(f, "`{place}` is cut from all other servers"),
+            Self::Lose(place, per_million) => {
+                write!(f, "{} % of the packets from and to `{place}` are lost", per_million / 10_000)
+            }
             Self::Heal => write!(f, "every link works again"),
             Self::Kill(place, Part::Host) => write!(f, "`{place}` has lost power"),
             Self::Kill(place, part) => write!(f, "the {} of `{place}` was killed", part.noun()),
@@ -131,6 +145,13 @@ impl std::fmt::Display for Fault {
             Self::Freeze(place, part) => write!(f, "the {} of `{place}` is frozen", part.noun()),
             Self::Thaw(place) => write!(f, "`{place}` goes on"),
             Self::Return(place) => write!(f, "`{place}` is switched on"),
+            Self::FillDisk(place) => write!(f, "the disk of `{place}` is full"),
+            Self::FreeDisk(place) => write!(f, "the disk of `{place}` has room again"),
+            Self::SlowDisk(place, 0) => write!(f, "the disk of `{place}` syncs as it should"),
+            Self::SlowDisk(place, delay_ms) => {
+                write!(f, "every sync on `{place}` takes {delay_ms} ms longer")
+            }
+            Self::Upgrade(place) => write!(f, "the agent of `{place}` is replaced by another file"),
         }
     }
 }
