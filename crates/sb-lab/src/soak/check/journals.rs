@@ -1,0 +1,157 @@
+//! What the servers' journals say of terms, and whether only the holder of the newest acknowledged writes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Verdict;
+use crate::place::Place;
+use crate::soak::history::History;
+
+/// Moments of a journal are rounded down to this.
+const JOURNAL_TICK: Duration = Duration::from_millis(1);
+
+/// One entry of a journal, on the run's clock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// When.
+    pub at: Duration,
+    /// Whose journal.
+    pub server: Place,
+    /// Its stable dotted word.
+    pub kind: String,
+    /// The term it names.
+    pub term: Option<u64>,
+}
+
+/// One server's primaryship.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reign {
+    /// Its number.
+    pub term: u64,
+    /// Who.
+    pub server: Place,
+    /// When it saw that the lease is its own: from here on nobody else's counts.
+    pub elected: Duration,
+    /// When it first let clients in, if it did.
+    pub opened: Option<Duration>,
+}
+
+/// The primaryships that the journals tell of, in the order of their terms.
+#[must_use]
+pub fn read_reigns(told: &[Told]) -> Vec<Reign> {
+    let mut reigns: BTreeMap<(u64, Place), Reign> = BTreeMap::new();
+    for entry in told {
+        let Some(term) = entry.term else { continue };
+        let (server, at) = (entry.server, entry.at);
+        // The founder is elected by nobody; its first word of the term counts.
+        let reign = match entry.kind.as_str() {
+            "failover.elected" | "clients.open" | "postgres.promoted" => {
+                reigns.entry((term, server)).or_insert(Reign { term, server, elected: at, opened: None })
+            }
+            _ => continue,
+        };
+        reign.elected = reign.elected.min(at);
+        if entry.kind == "clients.open" {
+            reign.opened = Some(reign.opened.map_or(at, |opened| opened.min(at)));
+        }
+    }
+    reigns.into_values().collect()
+}
+
+/// A term has one holder, and a later one begins later.
+#[must_use]
+pub fn check_terms(reigns: &[Reign]) -> Verdict {
+    let mut verdict = Verdict::new("terms rise, and each has one holder");
+    reigns.iter().for_each(|_| verdict.look());
+    for pair in reigns.windows(2) {
+        let [before, after] = pair else { continue };
+        if before.term == after.term {
+            verdict.violated(format!("term {} has `{}` and `{}`", after.term, before.server, after.server));
+        } else if after.elected < before.elected {
+            verdict.violated(format!("term {} began before term {}", after.term, before.term));
+        }
+    }
+    verdict
+}
+
+/// No write was acknowledged by a server after another held a newer term, nor before it let clients in.
+#[must_use]
+pub fn check_holders(history: &History, reigns: &[Reign]) -> Verdict {
+    let mut verdict = Verdict::new("only the holder of the newest lease acknowledged writes");
+    for operation in history.operations() {
+        let Some(at) = operation.acknowledged() else { continue };
+        verdict.look();
+        let newest = reigns.iter().rev().find(|reign| reign.elected <= at);
+        match newest {
+            None => verdict.violated(format!("`{}` acknowledged at {at:?}, in no term", operation.server)),
+            Some(reign) if reign.server != operation.server => verdict.violated(format!(
+                "`{}` acknowledged {:?} after `{}` held term {}",
+                operation.server,
+                at - reign.elected,
+                reign.server,
+                reign.term
+            )),
+            Some(reign) if reign.opened.is_none_or(|opened| opened > at + JOURNAL_TICK) => {
+                verdict.violated(format!(
+                    "`{}` acknowledged at {at:?}, before term {} was open",
+                    operation.server, reign.term
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    verdict
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::made::history;
+    use super::*;
+    use crate::soak::history::{Action, Outcome};
+
+    fn told(at_ms: u64, server: &str, kind: &str, term: u64) -> Told {
+        let server = Place::named(server).unwrap();
+        Told { at: Duration::from_millis(at_ms), server, kind: kind.into(), term: Some(term) }
+    }
+
+    /// `ravena-1` acknowledges at 5, 15 and 25 ms.
+    fn acknowledged() -> History {
+        history((1..4).map(|id| (Action::Insert { id }, Outcome::Ok)).collect())
+    }
+
+    #[test]
+    fn a_holder_that_has_let_clients_in_may_acknowledge() {
+        let reigns = read_reigns(&[
+            told(0, "ravena-1", "clients.open", 1),
+            told(30, "ravena-2", "failover.elected", 2),
+        ]);
+        assert!(check_terms(&reigns).kept());
+        assert_eq!(check_holders(&acknowledged(), &reigns).violations, 0);
+    }
+
+    #[test]
+    fn an_acknowledgement_after_another_was_elected_is_noticed() {
+        let reigns = read_reigns(&[
+            told(0, "ravena-1", "clients.open", 1),
+            told(20, "ravena-2", "failover.elected", 2),
+        ]);
+        assert_eq!(check_holders(&acknowledged(), &reigns).violations, 1);
+    }
+
+    #[test]
+    fn an_acknowledgement_before_clients_are_let_in_is_noticed() {
+        let reigns = read_reigns(&[
+            told(0, "ravena-1", "failover.elected", 1),
+            told(10, "ravena-1", "clients.open", 1),
+        ]);
+        assert_eq!(check_holders(&acknowledged(), &reigns).violations, 1);
+    }
+
+    #[test]
+    fn two_holders_of_a_term_and_a_term_that_goes_back_are_noticed() {
+        let two = [told(0, "ravena-1", "clients.open", 1), told(9, "ravena-2", "clients.open", 1)];
+        assert_eq!(check_terms(&read_reigns(&two)).violations, 1);
+        let back = [told(9, "ravena-1", "clients.open", 1), told(0, "ravena-2", "clients.open", 2)];
+        assert_eq!(check_terms(&read_reigns(&back)).violations, 1);
+    }
+}
