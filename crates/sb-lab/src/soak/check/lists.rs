@@ -162,8 +162,8 @@ fn intermediate(transactions: &[Transaction<'_>], writers: &BTreeMap<i64, usize>
         else {
             continue;
         };
-        let of_key = transactions[writer].steps.iter().filter_map(appended).filter(|(it, _)| *it == key);
-        if writer != reader && of_key.last().is_some_and(|(_, last)| last != newest) {
+        let mut of_key = transactions[writer].steps.iter().filter_map(appended).filter(|(it, _)| *it == key);
+        if writer != reader && of_key.next_back().is_some_and(|(_, last)| last != newest) {
             verdict.violated(format!("list {key} was seen at {newest}, before its writer was done"));
         }
     }
