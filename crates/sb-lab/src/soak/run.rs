@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::check::{
-    self, Verdict, check_accounts, check_holders, check_lists, check_register, check_rows, check_survivors,
-    check_terms, read_reigns,
+    self, Verdict, check_accounts, check_holders, check_lineage, check_lists, check_register, check_repairs,
+    check_rows, check_survivors, check_terms, read_promotions, read_reigns,
 };
 use super::history::{History, Outcome, RunClock};
 use super::journals;
@@ -189,7 +189,8 @@ impl Run<'_> {
 
     async fn judge(&mut self, durability: Durability, mut history: History) -> Result<Soaked, SoakError> {
         let end = self.clock.now();
-        let reigns = read_reigns(&journals::collect(self.lab, self.clock).await);
+        let told = journals::collect(self.lab, self.clock).await;
+        let reigns = read_reigns(&told);
         history.note_terms(|operation| {
             let mine = reigns.iter().rev().filter(|reign| reign.server == operation.server);
             mine.filter(|reign| reign.elected <= operation.ended).map(|reign| reign.term).next()
@@ -197,7 +198,9 @@ impl Run<'_> {
         let (survivor, standbys) = self.survivors().await?;
         let (lost, strange, rows) = check_rows(&history, &survivor.rows);
         let mut verdicts = vec![strange, check_terms(&reigns), check_holders(&history, &reigns)];
+        verdicts.push(check_lineage(&journals::timelines(self.lab), &read_promotions(&told)));
         if let Some(standbys) = standbys {
+            verdicts.push(check_repairs(&told, &journals::kept(self.lab)));
             verdicts.push(check_survivors(&survivor, &standbys));
         }
         // An asynchronous cluster may lose the newest commits, and with them what was seen of them.

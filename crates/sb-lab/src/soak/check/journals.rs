@@ -1,6 +1,6 @@
 //! What the servers' journals say of terms, and whether only the holder of the newest acknowledged writes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::Verdict;
@@ -21,6 +21,8 @@ pub struct Told {
     pub kind: String,
     /// The term it names.
     pub term: Option<u64>,
+    /// Its numbers and positions.
+    pub detail: Option<String>,
 }
 
 /// One server's primaryship.
@@ -56,6 +58,17 @@ pub fn read_reigns(told: &[Told]) -> Vec<Reign> {
         }
     }
     reigns.into_values().collect()
+}
+
+/// The timelines that the journals tell of: each was made by a promotion, "On timeline N.".
+#[must_use]
+pub fn read_promotions(told: &[Told]) -> BTreeSet<u32> {
+    let promoted = told.iter().filter(|entry| entry.kind == "postgres.promoted");
+    let timeline = |entry: &Told| {
+        let detail = entry.detail.as_deref()?.strip_prefix("On timeline ")?;
+        detail.trim_end_matches('.').parse().ok()
+    };
+    promoted.filter_map(timeline).collect()
 }
 
 /// A term has one holder, and a later one begins later.
@@ -111,7 +124,7 @@ mod tests {
 
     fn told(at_ms: u64, server: &str, kind: &str, term: u64) -> Told {
         let server = Place::named(server).unwrap();
-        Told { at: Duration::from_millis(at_ms), server, kind: kind.into(), term: Some(term) }
+        Told { at: Duration::from_millis(at_ms), server, kind: kind.into(), term: Some(term), detail: None }
     }
 
     /// `ravena-1` acknowledges at 5, 15 and 25 ms.

@@ -4,17 +4,21 @@
 mod accounts;
 mod cycles;
 mod journals;
+mod lineage;
 mod lists;
 mod register;
+mod repairs;
 mod rows;
 mod survivors;
 
 use serde::Serialize;
 
 pub use accounts::check_accounts;
-pub use journals::{Reign, Told, check_holders, check_terms, read_reigns};
+pub use journals::{Reign, Told, check_holders, check_terms, read_promotions, read_reigns};
+pub use lineage::{Ancestors, Timelines, check_lineage, read_ancestors};
 pub use lists::check_lists;
 pub use register::check_register;
+pub use repairs::{Kept, check_repairs};
 pub use rows::{Losses, check_rows};
 pub use survivors::check_survivors;
 
