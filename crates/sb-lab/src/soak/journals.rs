@@ -27,7 +27,7 @@ pub(super) async fn collect(lab: &Lab, clock: RunClock) -> Vec<Told> {
     let told = events.into_iter().map(|((server, at, _), event)| {
         // What was before the run began at its beginning: the founder's term is one of these.
         let at = clock.place(&at).unwrap_or_default();
-        Told { at, server, kind: event.kind, term: event.term, detail: event.detail }
+        Told { at, server, kind: event.kind, term: event.term, message: event.message, detail: event.detail }
     });
     told.collect()
 }

@@ -125,7 +125,7 @@ pub fn by_kind(faults: &[Happened]) -> BTreeMap<String, OfAKind> {
         let max = gaps.last().copied().unwrap_or_default();
         let it = OfAKind {
             count: gaps.len(),
-            gap_median_seconds: gaps[gaps.len() / 2],
+            gap_median_seconds: f64::midpoint(gaps[(gaps.len() - 1) / 2], gaps[gaps.len() / 2]),
             gap_max_seconds: max,
             within_5_seconds: (kind.scope() == Scope::OneHost).then_some(max <= BACK_SECONDS_MAX),
         };

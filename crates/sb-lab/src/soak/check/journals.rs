@@ -21,6 +21,8 @@ pub struct Told {
     pub kind: String,
     /// The term it names.
     pub term: Option<u64>,
+    /// What happened, in one sentence.
+    pub message: String,
     /// Its numbers and positions.
     pub detail: Option<String>,
 }
@@ -34,8 +36,9 @@ pub struct Reign {
     pub server: Place,
     /// When it saw that the lease is its own: from here on nobody else's counts.
     pub elected: Duration,
-    /// When it first let clients in, if it did.
-    pub opened: Option<Duration>,
+    /// When its PostgreSQL was first known to be primary. Clients are let in after that; the journal notes
+    /// `clients.open` when the change of `pg_hba.conf` is confirmed, and a quick client commits before.
+    pub promoted: Option<Duration>,
 }
 
 /// The primaryships that the journals tell of, in the order of their terms.
@@ -48,13 +51,14 @@ pub fn read_reigns(told: &[Told]) -> Vec<Reign> {
         // The founder is elected by nobody; its first word of the term counts.
         let reign = match entry.kind.as_str() {
             "failover.elected" | "clients.open" | "postgres.promoted" => {
-                reigns.entry((term, server)).or_insert(Reign { term, server, elected: at, opened: None })
+                reigns.entry((term, server)).or_insert(Reign { term, server, elected: at, promoted: None })
             }
             _ => continue,
         };
         reign.elected = reign.elected.min(at);
-        if entry.kind == "clients.open" {
-            reign.opened = Some(reign.opened.map_or(at, |opened| opened.min(at)));
+        // The founder was never promoted.
+        if entry.kind != "failover.elected" {
+            reign.promoted = Some(reign.promoted.map_or(at, |promoted| promoted.min(at)));
         }
     }
     reigns.into_values().collect()
@@ -87,7 +91,7 @@ pub fn check_terms(reigns: &[Reign]) -> Verdict {
     verdict
 }
 
-/// No write was acknowledged by a server after another held a newer term, nor before it let clients in.
+/// No write was acknowledged by a server after another held a newer term, nor before it was promoted in its term.
 #[must_use]
 pub fn check_holders(history: &History, reigns: &[Reign]) -> Verdict {
     let mut verdict = Verdict::new("only the holder of the newest lease acknowledged writes");
@@ -104,9 +108,9 @@ pub fn check_holders(history: &History, reigns: &[Reign]) -> Verdict {
                 reign.server,
                 reign.term
             )),
-            Some(reign) if reign.opened.is_none_or(|opened| opened > at + JOURNAL_TICK) => {
+            Some(reign) if reign.promoted.is_none_or(|promoted| promoted > at + JOURNAL_TICK) => {
                 verdict.violated(format!(
-                    "`{}` acknowledged at {at:?}, before term {} was open",
+                    "`{}` acknowledged at {at:?}, before its promotion in term {}",
                     operation.server, reign.term
                 ));
             }
@@ -124,7 +128,14 @@ mod tests {
 
     fn told(at_ms: u64, server: &str, kind: &str, term: u64) -> Told {
         let server = Place::named(server).unwrap();
-        Told { at: Duration::from_millis(at_ms), server, kind: kind.into(), term: Some(term), detail: None }
+        Told {
+            at: Duration::from_millis(at_ms),
+            server,
+            kind: kind.into(),
+            term: Some(term),
+            message: String::new(),
+            detail: None,
+        }
     }
 
     /// `ravena-1` acknowledges at 5, 15 and 25 ms.
@@ -133,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_holder_that_has_let_clients_in_may_acknowledge() {
+    fn a_holder_that_was_promoted_may_acknowledge() {
         let reigns = read_reigns(&[
             told(0, "ravena-1", "clients.open", 1),
             told(30, "ravena-2", "failover.elected", 2),
@@ -152,10 +163,10 @@ mod tests {
     }
 
     #[test]
-    fn an_acknowledgement_before_clients_are_let_in_is_noticed() {
+    fn an_acknowledgement_before_the_promotion_is_noticed() {
         let reigns = read_reigns(&[
             told(0, "ravena-1", "failover.elected", 1),
-            told(10, "ravena-1", "clients.open", 1),
+            told(10, "ravena-1", "postgres.promoted", 1),
         ]);
         assert_eq!(check_holders(&acknowledged(), &reigns).violations, 1);
     }

@@ -25,7 +25,7 @@ pub fn check_repairs(told: &[Told], kept: &[Kept]) -> Verdict {
         let mut of_server: Vec<_> = told.iter().filter(|entry| entry.server == server).collect();
         of_server.sort_by_key(|entry| entry.at);
         let last = |kind: &str| of_server.iter().rposition(|entry| entry.kind == kind);
-        let back = BACK.iter().filter_map(|kind| last(kind)).max();
+        let back = of_server.iter().rposition(|entry| is_back(entry));
         for (kind, what) in [("repair.begun", "was not repaired"), ("server.parked", "needs a person")] {
             let begun = last(kind);
             of_server.iter().filter(|entry| entry.kind == kind).for_each(|_| verdict.look());
@@ -44,6 +44,12 @@ pub fn check_repairs(told: &[Told], kept: &[Kept]) -> Verdict {
     verdict
 }
 
+/// A server that is started as a standby after its repair says so by the machine's move alone.
+fn is_back(entry: &Told) -> bool {
+    let moved = entry.kind == "machine.moved" && entry.message == "from Repairing to Following";
+    moved || BACK.contains(&entry.kind.as_str())
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -52,13 +58,22 @@ mod tests {
 
     fn told(at_ms: u64, kind: &str) -> Told {
         let server = Place::named("ravena-1").unwrap();
-        Told { at: Duration::from_millis(at_ms), server, kind: kind.into(), term: None, detail: None }
+        Told {
+            at: Duration::from_millis(at_ms),
+            server,
+            kind: kind.into(),
+            term: None,
+            message: String::new(),
+            detail: None,
+        }
     }
 
     #[test]
     fn a_server_that_follows_again_is_repaired() {
         let entries = [told(1, "repair.begun"), told(2, "postgres.following")];
         assert!(check_repairs(&entries, &[]).kept());
+        let moved = Told { message: "from Repairing to Following".into(), ..told(2, "machine.moved") };
+        assert!(check_repairs(&[told(1, "repair.begun"), moved], &[]).kept());
     }
 
     #[test]
