@@ -151,9 +151,11 @@ pub enum Fault {
     Isolate(Target),
     /// Packets of this TCP or UDP port do not arrive between any servers; all others do.
     CutPort(u16),
-    /// So many of the packets between different sites are lost, until it is said again.
+    /// So many of the packets between different sites are lost, until it is said again or healed.
     Lose(LossPercent),
-    /// Every cut ends.
+    /// Of the packets from and to these, so many per million are lost.
+    LoseAround(Target, u32),
+    /// Every cut ends, and no packet is lost any more.
     Heal,
     /// A part is killed. A killed host stays dark until it returns; other parts are started again as on any server.
     Kill(Target, Part),
@@ -163,6 +165,15 @@ pub enum Fault {
     Thaw(Target),
     /// Killed hosts are switched on.
     Return(Target),
+    /// The disk under the server's state is full: data directory, store and journal.
+    FillDisk(Target),
+    /// It has room again.
+    FreeDisk(Target),
+    /// Every sync of a file takes so many milliseconds longer; 0 is as it should be.
+    SlowDisk(Target, u32),
+    /// The agent is ended in order and started again from another file, as a package does it. Guard and PostgreSQL
+    /// go on.
+    Upgrade(Target),
 }
 
 impl std::fmt::Display for Fault {
@@ -174,6 +185,9 @@ impl std::fmt::Display for Fault {
             Self::CutPort(port) => write!(f, "nothing of port {port} passes between servers"),
             Self::Lose(LossPercent::NONE) => write!(f, "no packets are lost between sites"),
             Self::Lose(share) => write!(f, "{} % of the packets between sites are lost", u8::from(*share)),
+            Self::LoseAround(place, per_million) => {
+                write!(f, "{} % of the packets from and to `{place}` are lost", per_million / 10_000)
+            }
             Self::Heal => write!(f, "every link works again"),
             Self::Kill(place, Part::Host) => write!(f, "`{place}` has lost power"),
             Self::Kill(place, part) => write!(f, "the {} of `{place}` was killed", part.noun()),
@@ -181,6 +195,13 @@ impl std::fmt::Display for Fault {
             Self::Freeze(place, part) => write!(f, "the {} of `{place}` is frozen", part.noun()),
             Self::Thaw(place) => write!(f, "`{place}` goes on"),
             Self::Return(place) => write!(f, "`{place}` is switched on"),
+            Self::FillDisk(place) => write!(f, "the disk of `{place}` is full"),
+            Self::FreeDisk(place) => write!(f, "the disk of `{place}` has room again"),
+            Self::SlowDisk(place, 0) => write!(f, "the disk of `{place}` syncs as it should"),
+            Self::SlowDisk(place, delay_ms) => {
+                write!(f, "every sync on `{place}` takes {delay_ms} ms longer")
+            }
+            Self::Upgrade(place) => write!(f, "the agent of `{place}` is replaced by another file"),
         }
     }
 }

@@ -103,8 +103,22 @@ impl Links {
         }
     }
 
-    /// Undoes every cut; hosts that are dark stay so.
+    /// Loses so many packets per million on every way from and to these.
+    pub fn lose_around(&self, places: &[Place], per_million: u32) {
+        let all: Vec<Place> = Place::all().collect();
+        let mut router = self.wan.router();
+        for (from, to) in pairs(&all, &all).filter(|(from, to)| places.contains(from) || places.contains(to))
+        {
+            let quality = router.quality(port(from), port(to));
+            let quality = LinkQuality { loss_per_million: per_million, ..quality };
+            router.set_quality(port(from), port(to), quality);
+        }
+    }
+
+    /// Undoes every cut and every loss; hosts that are dark stay so.
     pub fn heal(&self) {
+        let all: Vec<Place> = Place::all().collect();
+        self.lose_around(&all, 0);
         self.wan.router().heal();
     }
 

@@ -4,6 +4,7 @@
 
 mod background;
 mod demo;
+mod soak;
 mod terminal;
 
 use std::error::Error;
@@ -16,6 +17,7 @@ use crate::place::Place;
 
 pub use background::run_lab;
 pub use demo::run_demo;
+pub use soak::SoakArgs;
 
 /// `sb-cli demo`
 #[derive(Debug, Clone, clap::Args)]
@@ -44,6 +46,8 @@ pub struct LabArgs {
 pub enum LabCommand {
     /// Bring up five sites in the background
     Up(LabOptions),
+    /// Let faults rain on sites of its own for a while, and check every promise
+    Soak(SoakArgs),
     /// End the lab; nothing is left behind
     Down,
     /// Show servers and cut links
@@ -125,7 +129,7 @@ impl LabCommand {
     /// The fault that a verb stands for; nothing for those that are none.
     fn fault(&self) -> Option<Fault> {
         Some(match self.clone() {
-            Self::Up(_) | Self::Down | Self::Status | Self::Shell { .. } => return None,
+            Self::Up(_) | Self::Soak(_) | Self::Down | Self::Status | Self::Shell { .. } => return None,
             Self::Cut { from, to } => Fault::Cut(from, to),
             Self::CutBoth { a, b } => Fault::CutBoth(a, b),
             Self::Isolate { place } => Fault::Isolate(place),
