@@ -37,7 +37,12 @@ fn founder(topology: &Topology) -> Founding {
         sb_topology::Durability::Strict => Durability::Strict,
     };
     let number = if durability.is_synchronous() { usize::from(topology.policy().durability.n) } else { 0 };
-    Founding::Founder { durability, number, lag_bytes_max: topology.policy().failover.lag_bound_bytes }
+    Founding::Founder {
+        durability,
+        number,
+        lag_bytes_max: topology.policy().failover.lag_bound_bytes,
+        automatic: topology.automatic_failover().into(),
+    }
 }
 
 /// The machine's times by the policy.

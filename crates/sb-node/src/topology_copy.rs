@@ -119,7 +119,9 @@ pub async fn keep(
         }
         let first = record.lease.is_some() && known.generation == 0 && store.health().borrow().is_leader();
         if first {
-            let request = Request::SetTopology { expect_generation: 0, document: topology.to_json() };
+            let automatic = topology.automatic_failover().into();
+            let request =
+                Request::SetTopology { expect_generation: 0, document: topology.to_json(), automatic };
             let proposed = store.propose(request, Duration::from_millis(PROPOSAL_MS_MAX)).await;
             tracing::debug!(?proposed, "the first topology was put to the store");
         }

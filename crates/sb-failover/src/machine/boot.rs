@@ -148,7 +148,8 @@ impl Machine {
     }
 
     fn propose_initialize(&mut self, (system_identifier, lineage): (sb_pgtypes::SystemIdentifier, Lineage)) {
-        let Founding::Founder { durability, number, lag_bytes_max } = self.config.founding.clone() else {
+        let Founding::Founder { durability, number, lag_bytes_max, automatic } = self.config.founding.clone()
+        else {
             return;
         };
         let registered = self.record.as_ref().is_some_and(|r| r.members.contains_key(&self.config.me));
@@ -169,6 +170,7 @@ impl Machine {
             durability,
             number,
             lag_bytes_max,
+            automatic,
         });
         self.keeper.propose(renewal, id, ttl_ms, self.now);
         self.asked(Purpose::Initialize, id);

@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use crate::record::Automatic;
 use crate::timings::ms;
 use crate::{BootTime, Election, Role, elect};
 
@@ -114,6 +115,12 @@ impl Machine {
         }
     }
 
+    /// Whether no server may take over by itself, and nobody has named one.
+    fn waits_for_a_person(&self) -> bool {
+        let record = self.record.as_ref();
+        record.is_some_and(|r| r.automatic != Automatic::Allowed && r.transfer.is_none())
+    }
+
     fn explain_next(&self) -> String {
         let within = |milliseconds: u64| format!("{:?}", ms(milliseconds));
         let timings = self.timings();
@@ -124,6 +131,9 @@ impl Machine {
             State::Repairing => "follows when the copy is complete".into(),
             State::Following => "follows; freezes when the primary's renewals stop".into(),
             State::Freezing => "reports its position when the receiver has stopped".into(),
+            State::Frozen if self.waits_for_a_person() => {
+                "a person must name the next primary: sb-cli failover --to SERVER".into()
+            }
             State::Frozen => "takes over in its turn, or follows again when the primary renews".into(),
             State::Fetching => format!(
                 "takes over when it has the missing log, gives up after {}",

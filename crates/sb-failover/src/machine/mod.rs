@@ -26,7 +26,7 @@ pub use explain::{Explanation, Gate};
 pub use state::{ParkReason, State};
 
 use crate::mutant::Mutant;
-use crate::record::{Durability, Lease, Member, TransferId};
+use crate::record::{Automatic, Durability, Lease, Member, TransferId};
 use crate::table::find;
 use crate::{
     BootTime, ClusterRecord, Command, Event, GuardReport, JournalEntry, Observation, Persisted, Phase,
@@ -51,6 +51,8 @@ pub enum Founding {
         number: usize,
         /// The bound of automatic asynchronous failover.
         lag_bytes_max: u64,
+        /// Whether a server may take over without a person's word.
+        automatic: Automatic,
     },
     /// Another one does.
     Joiner,

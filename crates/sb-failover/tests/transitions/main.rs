@@ -5,6 +5,7 @@
 mod bench;
 mod boot;
 mod guard;
+mod manual;
 mod primary;
 mod promotion;
 mod restart;

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod explain;
+mod manual;
 mod requests;
 mod server;
 
