@@ -26,7 +26,11 @@ pub fn machine_config(
         sync_eligible: topology.sync_servers().any(|server| server.name == me.name),
     };
     let founds = identity.bootstrap && topology.initial_primary().name == me.name;
-    let founding = if founds { founder(topology) } else { Founding::Joiner };
+    let founding = match (me.has_postgres(), founds) {
+        (false, _) => Founding::Witness,
+        (true, true) => founder(topology),
+        (true, false) => Founding::Joiner,
+    };
     Config { me: me.name.clone(), member, session, founding, timings: timings(topology) }
 }
 

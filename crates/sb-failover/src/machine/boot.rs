@@ -14,6 +14,9 @@ const FIRST_TERM: Term = Term::new(1);
 
 impl Machine {
     pub(super) fn step_starting(&mut self) {
+        if self.config.founding == Founding::Witness {
+            return self.go(Trigger::NoPostgres);
+        }
         let (Some(guard), Some(postgres)) = (self.guard, self.postgres.clone()) else {
             return;
         };

@@ -161,6 +161,7 @@ impl Machine {
             }
             State::Fencing => "goes on when no process of PostgreSQL is left".into(),
             State::Releasing => "follows when the store has taken the lease back".into(),
+            State::Witnessing => "votes in the store; it has no PostgreSQL".into(),
             State::Parked => match self.parked {
                 Some(ParkReason::ForeignData) => {
                     "a person must act: move the data directory away, then `systemctl restart sb-agent`"

@@ -56,6 +56,8 @@ pub enum Founding {
     },
     /// Another one does.
     Joiner,
+    /// Another one does, and this one never has a copy: it has no PostgreSQL.
+    Witness,
 }
 
 /// What a machine must know from the start.
@@ -271,7 +273,7 @@ impl Machine {
             State::Draining => self.step_draining(),
             State::Fencing => self.step_fencing(),
             State::Releasing => self.step_releasing(),
-            State::Parked => {}
+            State::Parked | State::Witnessing => {}
         }
     }
 

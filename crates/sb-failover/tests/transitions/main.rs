@@ -10,3 +10,4 @@ mod primary;
 mod promotion;
 mod restart;
 mod sync;
+mod witness;
