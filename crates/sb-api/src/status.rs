@@ -44,6 +44,9 @@ pub struct ClusterStatus {
     pub topology_generation: Option<u64>,
     /// The last change of primary.
     pub last_handover: Option<HistoryEntry>,
+    /// Why no server ever takes over by itself in this topology; absent when one may.
+    #[serde(default)]
+    pub manual_failover: Option<String>,
 }
 
 /// What a confirmed commit is worth.

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use proptest::prelude::*;
-use sb_failover::record::{Durability, Member, Proof, SyncRecord};
+use sb_failover::record::{Automatic, Durability, Member, Proof, SyncRecord};
 use sb_failover::{ClusterRecord, Election, Incarnation, RenewalNumber, Request, Seq, Session, Term, elect};
 use sb_pgtypes::{Lineage, Lsn, Position, SystemIdentifier, TimelineId};
 use sb_topology::{ServerName, SiteName};
@@ -40,6 +40,7 @@ fn record(durability: Durability, servers: usize) -> ClusterRecord {
         durability,
         number,
         lag_bytes_max: 500,
+        automatic: Automatic::Allowed,
     };
     record.apply(&initialize).unwrap();
     record

@@ -28,7 +28,7 @@ use crate::operations::Operations;
 use crate::packet_fence::PacketFence;
 use crate::peers::Peers;
 use crate::persisted::Memory;
-use crate::postgres::{Driver, DriverConfig, Housekeeping, Watcher};
+use crate::postgres::{Driver, DriverConfig, Housekeeping, Seen, Watcher};
 use crate::replicated::Replicated;
 use crate::runtime::{EVENTS_WAITING_MAX, Runtime};
 use crate::teller::Teller;
@@ -156,27 +156,17 @@ impl Base {
             fence.clone(),
             self.journal.clone(),
         );
-        let driver = Driver::new(DriverConfig {
-            me: self.me.clone(),
-            topology: self.topology.clone(),
-            secrets: self.secrets.clone(),
-            settings: config.postgres_settings.clone(),
-            data_dir: self.data_dir(),
-            instance: self.instance(config)?,
-            guard: guard.clone(),
-            fence: fence.clone(),
-            memory: self.memory.clone(),
-            record: store.watch(),
-            teller: teller.clone(),
-            journal: self.journal.clone(),
-        });
+        let driver = match self.me.has_postgres() {
+            true => Some(self.driver(config, &store, &guard, &fence, &teller)?),
+            false => None,
+        };
         let session = self.memory.begin_session()?;
         let config = machine_config(&self.topology, &self.me, &self.identity, &store, session);
         config.timings.check()?;
         let machine = Machine::new(config, self.memory.recall()?, boottime::now());
         let (state, state_seen) = watch::channel(State::Starting);
         let (turn, turn_seen) = watch::channel(None);
-        let (watcher, seen) = Watcher::new(driver.clone(), guard.clone(), teller, state_seen.clone());
+        let seen = watch_postgres(driver.clone(), &guard, teller, &state_seen, parts, stop);
         let operations = Operations::open(self.layout.state_dir().join("operations.json"));
         let cluster_id = self.identity.cluster_id.clone();
         let (topology, me, credentials) = (&self.topology, &self.me, &self.credentials);
@@ -186,7 +176,7 @@ impl Base {
             machine,
             store: store.clone(),
             guard: guard.clone(),
-            driver: driver.clone(),
+            driver,
             journal: self.journal.clone(),
             events,
             sender,
@@ -194,8 +184,6 @@ impl Base {
             turn,
         };
         parts.begin("the failover machine", runtime.run(stop.clone()));
-        parts.begin("the watch on PostgreSQL", watcher.run(stop.clone()));
-        parts.begin("the primary's standing work", Housekeeping::new(driver, state_seen).run(stop.clone()));
         parts.begin("the store's membership", membership.run(stop.clone()));
         parts.begin("the memory of operations", operations.clone().follow(store.watch(), stop.clone()));
         let copy = topology_copy::keep(self.layout.clone(), topology.clone(), store.clone(), stop.clone());
@@ -213,6 +201,30 @@ impl Base {
             journal: self.journal.clone(),
             peers: Peers::spawn(topology.clone(), me.name.clone(), credentials.clone(), stop.clone()),
             operations,
+        }))
+    }
+
+    fn driver(
+        &self,
+        config: &AgentConfig,
+        store: &Store<Replicated>,
+        guard: &GuardLink,
+        fence: &PacketFence,
+        teller: &Arc<Teller>,
+    ) -> Result<Driver, AgentError> {
+        Ok(Driver::new(DriverConfig {
+            me: self.me.clone(),
+            topology: self.topology.clone(),
+            secrets: self.secrets.clone(),
+            settings: config.postgres_settings.clone(),
+            data_dir: self.data_dir(),
+            instance: self.instance(config)?,
+            guard: guard.clone(),
+            fence: fence.clone(),
+            memory: self.memory.clone(),
+            record: store.watch(),
+            teller: teller.clone(),
+            journal: self.journal.clone(),
         }))
     }
 
@@ -278,6 +290,25 @@ impl Parts {
             None => Ok(()),
         }
     }
+}
+
+/// Begins to look at PostgreSQL and to keep house for it; a witness has nothing to look at.
+fn watch_postgres(
+    driver: Option<Driver>,
+    guard: &GuardLink,
+    teller: Arc<Teller>,
+    state: &watch::Receiver<State>,
+    parts: &mut Parts,
+    stop: &CancellationToken,
+) -> watch::Receiver<Seen> {
+    let Some(driver) = driver else {
+        return watch::channel(Seen::default()).1;
+    };
+    let (watcher, seen) = Watcher::new(driver.clone(), guard.clone(), teller, state.clone());
+    parts.begin("the watch on PostgreSQL", watcher.run(stop.clone()));
+    let housekeeping = Housekeeping::new(driver, state.clone());
+    parts.begin("the primary's standing work", housekeeping.run(stop.clone()));
+    seen
 }
 
 /// Ends when the store has failed: without it nothing here can be decided.

@@ -41,8 +41,8 @@ pub struct Runtime {
     pub store: Store<Replicated>,
     /// Holds the deadline.
     pub guard: GuardLink,
-    /// Works on PostgreSQL.
-    pub driver: Driver,
+    /// Works on PostgreSQL; a witness has none, and its machine asks for nothing.
+    pub driver: Option<Driver>,
     /// For people.
     pub journal: Arc<Journal>,
     /// Events of everybody else.
@@ -85,7 +85,11 @@ impl Runtime {
                 Command::Propose { id, request } => self.propose(id, request),
                 Command::ArmGuard { term, fence_at } => self.guard.arm(term, fence_at),
                 Command::Disarm { term } => self.guard.disarm(term),
-                Command::Cancel { op } => self.driver.cancel(op),
+                Command::Cancel { op } => {
+                    if let Some(driver) = &self.driver {
+                        driver.cancel(op);
+                    }
+                }
                 Command::Journal(entry) => {
                     if let JournalEntry::FellBack { term, .. } = &entry {
                         tracing::warn!(%term, "the promise of `sync` is not kept: commits wait for no other server");
@@ -105,7 +109,10 @@ impl Runtime {
                 | Command::OpenClients { op, .. }
                 | Command::SetSyncStandbys { op, .. }
                 | Command::Repair { op, .. }
-                | Command::InitDb { op } => self.driver.begin(op, command),
+                | Command::InitDb { op } => match &self.driver {
+                    Some(driver) => driver.begin(op, command),
+                    None => tracing::error!(command = command.name(), "a witness has no PostgreSQL"),
+                },
             }
         }
     }

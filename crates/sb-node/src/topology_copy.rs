@@ -140,7 +140,8 @@ async fn put_first(store: &Store<Replicated>, topology: &Topology, lag_bytes_max
         }
         Err(error) => return tracing::debug!(%error, "the policy's times are put to the store again"),
     }
-    let request = Request::SetTopology { expect_generation: 0, document: topology.to_json() };
+    let automatic = topology.automatic_failover().into();
+    let request = Request::SetTopology { expect_generation: 0, document: topology.to_json(), automatic };
     let proposed = store.propose(request, limit).await;
     tracing::debug!(?proposed, "the first topology was put to the store");
 }

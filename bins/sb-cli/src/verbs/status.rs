@@ -81,6 +81,9 @@ fn header(status: &Status, colour: Colour) -> Vec<String> {
     if let Some(reason) = &cluster.degraded {
         lines.push(format!("degraded: {reason}"));
     }
+    if let Some(reason) = &cluster.manual_failover {
+        lines.push(format!("no server takes over by itself: {reason}"));
+    }
     if let Some(pause) = &cluster.paused {
         let remaining = pause.remaining_seconds.map(units::show_seconds);
         let remaining =

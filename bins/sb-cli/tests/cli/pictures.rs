@@ -33,6 +33,7 @@ pub fn healthy() -> Status {
             },
             topology_generation: Some(1),
             last_handover: history().pop(),
+            manual_failover: None,
         },
         sites: vec![SiteStatus { name: "ravena".into(), title: None, servers: vec!["ravena-1".into()] }],
         servers: vec![primary(), standby("burlington", 0, 8.1), standby("tucson", 49_000, 75.3)],

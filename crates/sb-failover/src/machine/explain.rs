@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use crate::record::Automatic;
 use crate::resolver::{Rest, Step};
 use crate::timings::ms;
 use crate::{BootTime, Election, Role, elect};
@@ -130,6 +131,12 @@ impl Machine {
         gates.push(gate("synchronous set", observed, "what it shall be", settled));
     }
 
+    /// Whether no server may take over by itself, and nobody has named one.
+    fn waits_for_a_person(&self) -> bool {
+        let record = self.record.as_ref();
+        record.is_some_and(|r| r.automatic != Automatic::Allowed && r.transfer.is_none())
+    }
+
     fn explain_next(&self) -> String {
         let within = |milliseconds: u64| format!("{:?}", ms(milliseconds));
         let timings = self.timings();
@@ -140,6 +147,9 @@ impl Machine {
             State::Repairing => "follows when the copy is complete".into(),
             State::Following => "follows; freezes when the primary's renewals stop".into(),
             State::Freezing => "reports its position when the receiver has stopped".into(),
+            State::Frozen if self.waits_for_a_person() => {
+                "a person must name the next primary: sb-cli failover --to SERVER".into()
+            }
             State::Frozen => "takes over in its turn, or follows again when the primary renews".into(),
             State::Fetching => format!(
                 "takes over when it has the missing log, gives up after {}",
@@ -167,6 +177,7 @@ impl Machine {
             }
             State::Fencing => "goes on when no process of PostgreSQL is left".into(),
             State::Releasing => "follows when the store has taken the lease back".into(),
+            State::Witnessing => "votes in the store; it has no PostgreSQL".into(),
             State::Parked => match self.parked {
                 Some(ParkReason::ForeignData) => {
                     "a person must act: move the data directory away, then `systemctl restart sb-agent`"

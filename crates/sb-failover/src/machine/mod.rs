@@ -27,7 +27,7 @@ pub use explain::{Explanation, Gate};
 pub use state::{ParkReason, State};
 
 use crate::mutant::Mutant;
-use crate::record::{Durability, Lease, Member, TransferId};
+use crate::record::{Automatic, Durability, Lease, Member, TransferId};
 use crate::table::find;
 use crate::{
     BootTime, ClusterRecord, Command, Event, GuardReport, JournalEntry, Observation, Persisted, Phase,
@@ -54,9 +54,13 @@ pub enum Founding {
         number: usize,
         /// The bound of automatic asynchronous failover.
         lag_bytes_max: u64,
+        /// Whether a server may take over without a person's word.
+        automatic: Automatic,
     },
     /// Another one does.
     Joiner,
+    /// Another one does, and this one never has a copy: it has no PostgreSQL.
+    Witness,
 }
 
 /// What a machine must know from the start.
@@ -278,7 +282,7 @@ impl Machine {
             State::Draining => self.step_draining(),
             State::Fencing => self.step_fencing(),
             State::Releasing => self.step_releasing(),
-            State::Parked => {}
+            State::Parked | State::Witnessing => {}
         }
     }
 

@@ -20,7 +20,7 @@ impl ClusterRecord {
         else {
             return Err(Rejection::OutOfBounds);
         };
-        let Request::Initialize { durability, number, lag_bytes_max, .. } = request else {
+        let Request::Initialize { durability, number, lag_bytes_max, automatic, .. } = request else {
             return Err(Rejection::OutOfBounds);
         };
         if self.system_identifier.is_some() {
@@ -38,6 +38,7 @@ impl ClusterRecord {
         self.lineage = Some(LineageInForce { term, lineage: lineage.clone() });
         self.sync = SyncRecord::founding(*durability, *number, by.clone(), term);
         self.lag_bytes_max = *lag_bytes_max;
+        self.automatic = *automatic;
         self.lease = Some(Lease {
             holder: by.clone(),
             incarnation: *incarnation,

@@ -1,8 +1,8 @@
 use sb_pgtypes::{Lineage, Position, SystemIdentifier};
-use sb_topology::ServerName;
+use sb_topology::{NotAutomatic, ServerName};
 use serde::{Deserialize, Serialize};
 
-use super::{Durability, Member, Pause, Proof, SyncRecord, Transfer, TransferId};
+use super::{Automatic, Durability, Member, Pause, Proof, SyncRecord, Transfer, TransferId};
 use crate::{Incarnation, RenewalNumber, Seq, Term, Timings};
 
 /// A change of the record, as one entry of the log.
@@ -28,6 +28,9 @@ pub enum Request {
         number: usize,
         /// The bound of automatic asynchronous failover.
         lag_bytes_max: u64,
+        /// Whether a server may take over without a person's word.
+        #[serde(default)]
+        automatic: Automatic,
     },
     /// A server tells what it is.
     Register {
@@ -153,6 +156,9 @@ pub enum Request {
         expect_generation: u64,
         /// The document.
         document: String,
+        /// What it says about automatic failover.
+        #[serde(default)]
+        automatic: Automatic,
     },
     /// New times, and the bound of automatic asynchronous failover.
     SetTimings {
@@ -290,5 +296,11 @@ pub enum Rejection {
         have: usize,
         /// n.
         need: usize,
+    },
+    /// Only a person may name the next primary here.
+    #[error("no server takes over by itself here: {reason}")]
+    NotAutomatic {
+        /// Why.
+        reason: NotAutomatic,
     },
 }

@@ -11,6 +11,7 @@ const BY_HAND: &[(State, Trigger)] = &[
     (Starting, WrongData),
     (Starting, FoundUnlawful),
     (Starting, LeaseMineUnpromoted),
+    (Starting, NoPostgres),
     (Waiting, MayFound),
     (Waiting, LeaseMineNoData),
     (Initializing, WrongData),

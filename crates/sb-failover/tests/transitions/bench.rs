@@ -5,7 +5,8 @@ pub use std::time::Duration;
 
 pub use sb_failover::mutant::Mutant;
 pub use sb_failover::record::{
-    Durability, LAG_BYTES_MAX_DEFAULT, Member, Proof, SyncRecord, Transfer, TransferId, TransferKind,
+    Automatic, Durability, LAG_BYTES_MAX_DEFAULT, Member, Proof, SyncRecord, Transfer, TransferId,
+    TransferKind,
 };
 pub use sb_failover::{
     Armed, BootTime, ClusterRecord, Command, Config, DataDirectory, Event, Follower, Founding, GuardReport,
@@ -48,6 +49,7 @@ pub fn founded_by(holder: &str) -> ClusterRecord {
         durability: Durability::Async,
         number: 0,
         lag_bytes_max: LAG_BYTES_MAX_DEFAULT,
+        automatic: Automatic::Allowed,
     };
     record.apply(&initialize).unwrap();
     record

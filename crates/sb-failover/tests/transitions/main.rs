@@ -5,7 +5,9 @@
 mod bench;
 mod boot;
 mod guard;
+mod manual;
 mod primary;
 mod promotion;
 mod restart;
 mod sync;
+mod witness;

@@ -8,7 +8,7 @@ use sb_api::{
     SiteStatus, Status, StoreRole, StoreStatus, Verdict,
 };
 use sb_failover::ClusterRecord;
-use sb_failover::record::{self, HandoverReason};
+use sb_failover::record::{self, Automatic, HandoverReason};
 use sb_topology::ServerName;
 
 use super::Agent;
@@ -78,6 +78,7 @@ impl Agent {
             store,
             topology_generation: Some(record.topology.generation).filter(|generation| *generation > 0),
             last_handover: self.handovers().pop(),
+            manual_failover: manual_failover(record),
         }
     }
 
@@ -161,6 +162,14 @@ fn degraded(record: &ClusterRecord, since: Option<String>) -> Option<String> {
     Some(format!("{since}{commits} ({why}), and no server may take over by itself"))
 }
 
+/// Why no server takes over by itself in this topology.
+pub(super) fn manual_failover(record: &ClusterRecord) -> Option<String> {
+    match record.automatic {
+        Automatic::Allowed => None,
+        Automatic::Refused(reason) => Some(reason.to_string()),
+    }
+}
+
 fn verdict(record: &ClusterRecord, servers: &[ServerStatus], store: &StoreStatus) -> Verdict {
     let critical = |sentence: String| Verdict { level: Level::Critical, sentence };
     let Some(lease) = &record.lease else {
@@ -173,7 +182,10 @@ fn verdict(record: &ClusterRecord, servers: &[ServerStatus], store: &StoreStatus
     }
     let primary = servers.iter().find(|s| s.role == Role::Primary);
     let Some(primary) = primary.filter(|s| record.holder().is_some_and(|h| h.as_str() == s.name)) else {
-        return critical(format!("no server is primary (term {}, last `{}`)", lease.term, lease.holder));
+        let manual = record.automatic != Automatic::Allowed;
+        let wait = if manual { "; a person must name the next one" } else { "" };
+        let last = format!("term {}, last `{}`", lease.term, lease.holder);
+        return critical(format!("no server is primary ({last}){wait}"));
     };
     let others = servers.iter().filter(|s| s.name != primary.name && s.promotable != Some(false));
     let (all, streaming) = others.fold((0, 0), |(all, streaming), s| {

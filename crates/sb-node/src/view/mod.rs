@@ -4,6 +4,7 @@
 mod cluster;
 mod durability;
 mod explain;
+mod manual;
 mod requests;
 mod server;
 

@@ -70,6 +70,7 @@ impl AgentView for FakeAgent {
             store: StoreStatus { leader: None, voters: vec![], learners: vec![], majority: None },
             topology_generation: None,
             last_handover: None,
+            manual_failover: None,
         };
         Status {
             schema_version: SCHEMA_VERSION,
