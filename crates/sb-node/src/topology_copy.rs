@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sb_consensus::Store;
 use sb_failover::Request;
-use sb_topology::{Problems, Topology};
+use sb_topology::{Problems, ServerName, Topology};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -98,9 +98,10 @@ fn read(layout: &Layout) -> Result<Option<Copy>, CopyError> {
     serde_json::from_slice(&bytes).map(Some).map_err(|_| CopyError::Damaged { path })
 }
 
-/// Puts the first topology into the store if there is none, and keeps the copy of what is in force, until `stop`.
+/// Puts the first topology into the store if there is none and this server holds the lease, and keeps the copy of what is in force, until `stop`.
 pub async fn keep(
     layout: Layout,
+    me: ServerName,
     topology: Arc<Topology>,
     store: Store<Replicated>,
     stop: CancellationToken,
@@ -117,7 +118,7 @@ pub async fn keep(
                 Err(error) => tracing::warn!(%error, "could not keep a copy of the topology"),
             }
         }
-        let first = record.lease.is_some() && known.generation == 0 && store.health().borrow().is_leader();
+        let first = record.holder() == Some(&me) && known.generation == 0;
         if first {
             let request = Request::SetTopology { expect_generation: 0, document: topology.to_json() };
             let proposed = store.propose(request, Duration::from_millis(PROPOSAL_MS_MAX)).await;

@@ -18,14 +18,14 @@ use crate::{
 use super::gateway::millis;
 use super::patience::Patience;
 use super::proposer::{Ask, Fate};
-use super::shared::{Shared, Unread};
+use super::running::{Running, Unread};
 
 /// Between two attempts to read while etcd does not answer.
 const READ_AGAIN: Duration = Duration::from_millis(50);
 
 /// The calls of an etcd store. Dropping it ends the member's task.
 pub(super) struct EtcdBackend<S: StateMachine> {
-    pub(super) shared: Arc<Shared<S>>,
+    pub(super) shared: Arc<Running<S>>,
     pub(super) inbox: mpsc::Sender<Ask>,
     pub(super) in_flight: Semaphore,
     pub(super) reads_in_flight: Semaphore,

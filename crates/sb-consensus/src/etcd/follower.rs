@@ -9,7 +9,7 @@ use super::anchor::Founding;
 use super::gateway::{CallError, Watch, WatchEnd};
 use super::mirror::Doubt;
 use super::patience::Patience;
-use super::shared::{Shared, Unread};
+use super::running::{Running, Unread};
 
 /// Between two looks at the key, in milliseconds. They find out whether etcd has a quorum and bound how late a change
 /// is seen when a watch hangs.
@@ -37,7 +37,7 @@ pub(super) enum Beginning {
 }
 
 /// Looks at the key again and again, until this member doubts itself.
-pub(super) async fn look<S: StateMachine>(shared: Arc<Shared<S>>, beginning: Beginning) -> Doubt {
+pub(super) async fn look<S: StateMachine>(shared: Arc<Running<S>>, beginning: Beginning) -> Doubt {
     let mut patience = Patience::default();
     loop {
         let pause = match shared.refresh(patience.limit()).await {
@@ -66,7 +66,7 @@ pub(super) async fn look<S: StateMachine>(shared: Arc<Shared<S>>, beginning: Beg
 
 /// Makes the first record, if this member may. Whoever else did it first has won, and the next look finds it.
 async fn found<S: StateMachine>(
-    shared: &Shared<S>,
+    shared: &Running<S>,
     beginning: Beginning,
     limit: Duration,
 ) -> Result<(), Doubt> {
@@ -82,7 +82,7 @@ async fn found<S: StateMachine>(
 }
 
 /// Asks every endpoint how it is, for people to see.
-pub(super) async fn look_around<S: StateMachine>(shared: Arc<Shared<S>>) {
+pub(super) async fn look_around<S: StateMachine>(shared: Arc<Running<S>>) {
     loop {
         shared.gateway.look_around().await;
         sleep(Duration::from_millis(AROUND_MS)).await;
@@ -90,7 +90,7 @@ pub(super) async fn look_around<S: StateMachine>(shared: Arc<Shared<S>>) {
 }
 
 /// Watches the key for ever, at one endpoint after the other, until this member doubts itself.
-pub(super) async fn follow<S: StateMachine>(shared: Arc<Shared<S>>) -> Doubt {
+pub(super) async fn follow<S: StateMachine>(shared: Arc<Running<S>>) -> Doubt {
     let patience = Patience::default();
     loop {
         shared.beyond(0).await;
@@ -107,7 +107,7 @@ pub(super) async fn follow<S: StateMachine>(shared: Arc<Shared<S>>) -> Doubt {
 }
 
 async fn follow_one<S: StateMachine>(
-    shared: &Shared<S>,
+    shared: &Running<S>,
     mut watch: Watch<'_>,
     mut told: u64,
 ) -> Result<WatchEnd, Doubt> {

@@ -21,7 +21,7 @@ mod identity;
 mod mirror;
 mod patience;
 mod proposer;
-mod shared;
+mod running;
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ use self::gateway::Gateway;
 use self::identity::Identity;
 use self::mirror::{Doubt, Mirror};
 use self::proposer::{Ask, Proposer};
-use self::shared::Shared;
+use self::running::Running;
 
 pub use config::{EtcdConfig, EtcdEndpoint, EtcdEndpointError, EtcdLogin, EtcdTls};
 pub use identity::belongs_to_etcd;
@@ -97,7 +97,7 @@ fn start<S: StateMachine>(
     me.id = identity.member();
     let gateway = Gateway::new(key.clone(), &config, identity.belongs().map(|group| group.etcd))?;
     let mirror = Mirror::new(me.clone(), config.cluster, identity, machine);
-    let shared = Arc::new(Shared::new(me, key, gateway, mirror));
+    let shared = Arc::new(Running::new(me, key, gateway, mirror));
     let (inbox, asks) = mpsc::channel(INBOX_MAX);
     let stop = CancellationToken::new();
     let task = tokio::spawn(run(Arc::clone(&shared), asks, beginning, stop.clone()));
@@ -113,7 +113,7 @@ fn start<S: StateMachine>(
 
 /// One task for everything that a member does by itself.
 async fn run<S: StateMachine>(
-    shared: Arc<Shared<S>>,
+    shared: Arc<Running<S>>,
     asks: mpsc::Receiver<Ask>,
     beginning: Beginning,
     stop: CancellationToken,
@@ -132,7 +132,7 @@ async fn run<S: StateMachine>(
 
 /// Says that the store has stopped, whatever happens to the task.
 struct Farewell<S: StateMachine> {
-    shared: Arc<Shared<S>>,
+    shared: Arc<Running<S>>,
     doubt: Option<String>,
 }
 

@@ -11,7 +11,7 @@ use crate::{ChangeRejected, MembershipChange, ProposeError, StateMachine};
 use super::gateway::{CallError, Put, Version};
 use super::mirror::{Change, Doubt, Plan};
 use super::patience::Patience;
-use super::shared::Shared;
+use super::running::Running;
 
 /// After the own change was seen through the watch, etcd's answer to it is waited for this much longer, so that its
 /// connection can be used again.
@@ -61,7 +61,7 @@ impl Fate {
 /// An attempt without an answer is repeated as it is: both name the same revision, so at most one of them is carried
 /// out, and where it was, the record has the answer.
 pub(super) struct Proposer<S: StateMachine> {
-    shared: Arc<Shared<S>>,
+    shared: Arc<Running<S>>,
     inbox: mpsc::Receiver<Ask>,
     waiting: Vec<Waiting>,
     last_seq: u64,
@@ -77,7 +77,7 @@ struct Waiting {
 }
 
 impl<S: StateMachine> Proposer<S> {
-    pub(super) fn new(shared: Arc<Shared<S>>, inbox: mpsc::Receiver<Ask>) -> Self {
+    pub(super) fn new(shared: Arc<Running<S>>, inbox: mpsc::Receiver<Ask>) -> Self {
         Self { shared, inbox, waiting: Vec::new(), last_seq: 0, patience: Patience::default() }
     }
 

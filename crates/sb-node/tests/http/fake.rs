@@ -67,7 +67,14 @@ impl AgentView for FakeAgent {
             verdict: Verdict { level: Level::Ok, sentence: "Fine.".into() },
             paused: None,
             degraded: None,
-            store: StoreStatus { leader: None, voters: vec![], learners: vec![], majority: None },
+            store: StoreStatus {
+                leader: None,
+                voters: vec![],
+                learners: vec![],
+                majority: None,
+                kind: sb_api::StoreKind::Raft,
+                endpoints: vec![],
+            },
             topology_generation: None,
             last_handover: None,
         };

@@ -10,7 +10,7 @@ use super::gateway::{CallError, Found, Gateway, Version, millis};
 use super::mirror::{Doubt, Mirror};
 
 /// What the parts of a running member share.
-pub(super) struct Shared<S: StateMachine> {
+pub(super) struct Running<S: StateMachine> {
     pub(super) me: Member,
     pub(super) key: String,
     pub(super) gateway: Gateway,
@@ -31,7 +31,7 @@ pub(super) enum Unread {
     Doubt(Doubt),
 }
 
-impl<S: StateMachine> Shared<S> {
+impl<S: StateMachine> Running<S> {
     pub(super) fn new(me: Member, key: String, gateway: Gateway, mirror: Mirror<S>) -> Self {
         let (health, _) = watch::channel(empty_health());
         let (contact, missing) = (Mutex::default(), AtomicBool::new(false));
