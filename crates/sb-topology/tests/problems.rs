@@ -340,7 +340,7 @@ fn a_key_with_control_characters_cannot_reach_a_terminal() {
     assert_snapshot!(of_policy(r#"{"\u001b[2J": 1}"#), @r"
     warning: unknown key `\u{1b}[2J` is ignored
     at: policy.json line 1, /\u{1b}[2J [json.key.unknown]
-    detail: Known keys: failover, durability, backup, routing, notifications, maintenance.
+    detail: Known keys: failover, durability, backup, store, routing, notifications, maintenance.
     ");
 }
 
