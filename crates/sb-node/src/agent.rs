@@ -181,13 +181,7 @@ impl Base {
         parts.begin("the primary's standing work", Housekeeping::new(driver, state_seen).run(stop.clone()));
         parts.begin("the store's membership", membership.run(stop.clone()));
         parts.begin("the memory of operations", operations.clone().follow(store.watch(), stop.clone()));
-        let copy = topology_copy::keep(
-            self.layout.clone(),
-            me.name.clone(),
-            topology.clone(),
-            store.clone(),
-            stop.clone(),
-        );
+        let copy = topology_copy::keep(self.layout.clone(), me, topology, &store, stop);
         parts.begin("the copy of the topology", copy);
         parts.begin("the store", until_failed(store.clone()));
         Ok(Arc::new(Agent {

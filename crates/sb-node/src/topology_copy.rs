@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sb_consensus::Store;
 use sb_failover::Request;
-use sb_topology::{Problems, ServerName, Topology};
+use sb_topology::{Problems, Server, ServerName, Topology};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -99,7 +99,17 @@ fn read(layout: &Layout) -> Result<Option<Copy>, CopyError> {
 }
 
 /// Puts the first topology into the store if there is none and this server holds the lease, and keeps the copy of what is in force, until `stop`.
-pub async fn keep(
+pub fn keep(
+    layout: Layout,
+    me: &Server,
+    topology: &Arc<Topology>,
+    store: &Store<Replicated>,
+    stop: &CancellationToken,
+) -> impl Future<Output = ()> + Send + 'static {
+    keep_until(layout, me.name.clone(), topology.clone(), store.clone(), stop.clone())
+}
+
+async fn keep_until(
     layout: Layout,
     me: ServerName,
     topology: Arc<Topology>,
