@@ -27,7 +27,10 @@ pub use request::{DurabilityRequest, FailoverRequest, PauseRequest, ResumeReques
 pub use server::{
     GuardState, GuardStatus, KernelFence, LeaseStatus, Role, ServerStatus, StoreRole, SyncState,
 };
-pub use status::{ClusterStatus, Durability, Level, PauseStatus, SiteStatus, Status, StoreStatus, Verdict};
+pub use status::{
+    ClusterStatus, Durability, Level, PauseStatus, SiteStatus, Status, StoreEndpoint, StoreKind, StoreStatus,
+    Verdict,
+};
 
 /// Version of the JSON that [`Status`] and the other answers carry. It rises when a field changes its meaning or
 /// goes away; added fields do not raise it.

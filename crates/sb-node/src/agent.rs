@@ -10,7 +10,7 @@ use std::time::Duration;
 use sb_client::API_PORT;
 use sb_client::state::{Identity, Secrets, Tokens};
 use sb_client::trust::Credentials;
-use sb_consensus::{RaftConfig, RaftStore, Store};
+use sb_consensus::Store;
 use sb_failover::{Machine, State};
 use sb_pgrepl::{Instance, InstanceConfig, Programs, RunAs, TlsFiles};
 use sb_topology::{PostgresPlacement, Server, Topology};
@@ -18,7 +18,6 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::dialer::PeerDialer;
 use crate::guard_link::GuardLink;
 use crate::http::{ApiListener, PeerListener, RaftConnection, UnixListener, router};
 use crate::journal::{Entry, Journal};
@@ -31,9 +30,10 @@ use crate::persisted::Memory;
 use crate::postgres::{Driver, DriverConfig, Housekeeping, Seen, Watcher};
 use crate::replicated::Replicated;
 use crate::runtime::{EVENTS_WAITING_MAX, Runtime};
+use crate::store::StoreOpening;
 use crate::teller::Teller;
 use crate::view::Agent;
-use crate::{AgentError, Layout, boottime, founding, topology_copy};
+use crate::{AgentError, Layout, boottime, topology_copy};
 
 /// Connections of the store's peers that may wait to be served.
 const RAFT_CONNECTIONS_WAITING_MAX: usize = 32;
@@ -104,27 +104,15 @@ impl Base {
     }
 
     async fn open_store(&self) -> Result<Store<Replicated>, AgentError> {
-        let timings = self.topology.policy().failover.timings;
-        let (cluster, name) = (self.identity.cluster_id.as_str(), self.me.name.as_str());
-        let mut raft =
-            RaftConfig::new(cluster, self.layout.raft_dir(), name, peer_address(&self.me).to_string());
-        raft.timings.heartbeat_ms = clamp(timings.heartbeat_ms);
-        raft.timings.election_min_ms = clamp(timings.election_min_ms);
-        raft.timings.election_max_ms = clamp(timings.election_max_ms);
-        let dialer = Arc::new(PeerDialer::new(&self.credentials)?);
-        let begins = founding::begins_store(
-            &self.identity,
-            &self.layout,
-            &self.data_dir(),
-            &self.topology,
-            &self.credentials,
-        )
-        .await;
-        if begins {
-            self.journal.record(Entry::new("store.bootstrap", "this server begins the cluster's store"));
-            return Ok(RaftStore::bootstrap(raft, Replicated::default(), dialer)?);
-        }
-        Ok(RaftStore::open(raft, Replicated::default(), dialer)?)
+        let opening = StoreOpening {
+            layout: &self.layout,
+            identity: &self.identity,
+            me: &self.me,
+            topology: &self.topology,
+            credentials: &self.credentials,
+            journal: &self.journal,
+        };
+        opening.open(&self.data_dir()).await
     }
 
     async fn listen(&self) -> Result<Listeners, AgentError> {
@@ -186,7 +174,7 @@ impl Base {
         parts.begin("the failover machine", runtime.run(stop.clone()));
         parts.begin("the store's membership", membership.run(stop.clone()));
         parts.begin("the memory of operations", operations.clone().follow(store.watch(), stop.clone()));
-        let copy = topology_copy::keep(self.layout.clone(), topology.clone(), store.clone(), stop.clone());
+        let copy = topology_copy::keep(self.layout.clone(), me, topology, &store, stop);
         parts.begin("the copy of the topology", copy);
         parts.begin("the store", until_failed(store.clone()));
         Ok(Arc::new(Agent {
@@ -352,8 +340,4 @@ async fn serve_raft(store: Store<Replicated>, mut connections: mpsc::Receiver<Ra
 
 fn make_directory(path: &std::path::Path) -> Result<(), AgentError> {
     std::fs::create_dir_all(path).map_err(|source| AgentError::Directory { path: path.to_owned(), source })
-}
-
-fn clamp(ms: u64) -> u32 {
-    u32::try_from(ms).unwrap_or(u32::MAX)
 }

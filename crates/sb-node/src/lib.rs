@@ -28,6 +28,7 @@ mod persisted;
 mod postgres;
 mod replicated;
 mod runtime;
+mod store;
 mod teller;
 mod topology_copy;
 mod view;

@@ -156,7 +156,10 @@ fn report(error: &ProposeError) {
         ProposeError::Ambiguous { .. } | ProposeError::Unavailable { .. } | ProposeError::Stopped => {
             tracing::debug!(%error, "a proposal has no answer");
         }
-        ProposeError::Overloaded | ProposeError::TooLarge { .. } | ProposeError::Unencodable { .. } => {
+        ProposeError::Overloaded
+        | ProposeError::TooLarge { .. }
+        | ProposeError::RecordTooLarge { .. }
+        | ProposeError::Unencodable { .. } => {
             tracing::error!(%error, "a proposal could not be made");
         }
     }

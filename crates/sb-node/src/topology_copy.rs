@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sb_consensus::Store;
 use sb_failover::Request;
-use sb_topology::{Problems, Topology};
+use sb_topology::{Problems, Server, ServerName, Topology};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -98,9 +98,20 @@ fn read(layout: &Layout) -> Result<Option<Copy>, CopyError> {
     serde_json::from_slice(&bytes).map(Some).map_err(|_| CopyError::Damaged { path })
 }
 
-/// Puts the first topology into the store if there is none, and keeps the copy of what is in force, until `stop`.
-pub async fn keep(
+/// Puts the first topology into the store if there is none and this server holds the lease, and keeps the copy of what is in force, until `stop`.
+pub fn keep(
     layout: Layout,
+    me: &Server,
+    topology: &Arc<Topology>,
+    store: &Store<Replicated>,
+    stop: &CancellationToken,
+) -> impl Future<Output = ()> + Send + 'static {
+    keep_until(layout, me.name.clone(), topology.clone(), store.clone(), stop.clone())
+}
+
+async fn keep_until(
+    layout: Layout,
+    me: ServerName,
     topology: Arc<Topology>,
     store: Store<Replicated>,
     stop: CancellationToken,
@@ -117,7 +128,7 @@ pub async fn keep(
                 Err(error) => tracing::warn!(%error, "could not keep a copy of the topology"),
             }
         }
-        let first = record.lease.is_some() && known.generation == 0 && store.health().borrow().is_leader();
+        let first = record.holder() == Some(&me) && known.generation == 0;
         if first {
             put_first(&store, &topology, record.lag_bytes_max).await;
         }

@@ -30,6 +30,8 @@ pub fn healthy() -> Status {
                 voters: vec!["ravena-1".into(), "burlington-1".into(), "tucson-1".into()],
                 learners: vec![],
                 majority: Some(true),
+                kind: sb_api::StoreKind::Raft,
+                endpoints: vec![],
             },
             topology_generation: Some(1),
             last_handover: history().pop(),

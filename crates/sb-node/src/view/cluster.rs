@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sb_api::{
     ClusterStatus, Durability, HistoryEntry, Level, PauseStatus, Role, SCHEMA_VERSION, ServerStatus,
-    SiteStatus, Status, StoreRole, StoreStatus, Verdict,
+    SiteStatus, Status, StoreEndpoint, StoreKind, StoreRole, StoreStatus, Verdict,
 };
 use sb_failover::ClusterRecord;
 use sb_failover::record::{self, Automatic, HandoverReason};
@@ -89,6 +89,8 @@ impl Agent {
             voters: health.membership.voters().map(|m| m.name.clone()).collect(),
             learners: health.membership.learners().map(|m| m.name.clone()).collect(),
             majority: health.quorum_contact_age_ms.map(|age| age < MAJORITY_MS_MAX),
+            kind: if health.etcd.is_some() { StoreKind::Etcd } else { StoreKind::Raft },
+            endpoints: health.etcd.into_iter().flat_map(|etcd| etcd.endpoints).map(endpoint).collect(),
         }
     }
 
@@ -122,6 +124,17 @@ impl Agent {
             position: handover.position.as_ref().map(|p| format!("{}@{}", p.lineage.current(), p.flushed)),
         };
         record.history.iter().map(entry).collect()
+    }
+}
+
+fn endpoint(health: sb_consensus::EtcdEndpointHealth) -> StoreEndpoint {
+    StoreEndpoint {
+        url: health.url,
+        answers: health.version.is_some(),
+        version: health.version,
+        leads: health.leads,
+        database_bytes: health.database_bytes,
+        trouble: health.trouble,
     }
 }
 
@@ -175,7 +188,7 @@ fn verdict(record: &ClusterRecord, servers: &[ServerStatus], store: &StoreStatus
     let Some(lease) = &record.lease else {
         return critical("the cluster has no database yet".to_owned());
     };
-    if store.majority == Some(false) || store.leader.is_none() {
+    if store.majority == Some(false) || (store.leader.is_none() && store.kind == StoreKind::Raft) {
         return critical(
             "this server hears no majority of the store: nobody may write on its side".to_owned(),
         );
