@@ -19,7 +19,10 @@ pub(super) fn hints(record: &ClusterRecord, status: &Status) -> Vec<String> {
     }
     let store = &status.cluster.store;
     if store.majority == Some(false) || store.leader.is_none() {
-        return vec!["If the servers that do not answer are lost for good: sb-cli recover --plan".to_owned()];
+        return vec![
+            "Bring back servers that vote until a majority of them answers: nobody can lead before."
+                .to_owned(),
+        ];
     }
     if record.automatic == Automatic::Allowed {
         return Vec::new();
