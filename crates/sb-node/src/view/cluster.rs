@@ -188,7 +188,7 @@ fn verdict(record: &ClusterRecord, servers: &[ServerStatus], store: &StoreStatus
     let Some(lease) = &record.lease else {
         return critical("the cluster has no database yet".to_owned());
     };
-    if store.majority == Some(false) || (store.leader.is_none() && store.kind == StoreKind::Raft) {
+    if takes_no_writes(store) {
         return critical(
             "this server hears no majority of the store: nobody may write on its side".to_owned(),
         );
@@ -215,4 +215,9 @@ fn verdict(record: &ClusterRecord, servers: &[ServerStatus], store: &StoreStatus
     }
     let whole = streaming == all && record.pause.is_none() && !degraded;
     Verdict { level: if whole { Level::Ok } else { Level::Degraded }, sentence }
+}
+
+/// Whether the store cannot take a write now, as far as this server knows. Only Raft has a leader that is told here.
+pub(super) fn takes_no_writes(store: &StoreStatus) -> bool {
+    store.majority == Some(false) || (store.leader.is_none() && store.kind == StoreKind::Raft)
 }

@@ -4,6 +4,8 @@ use sb_api::{Role, ServerStatus, Status};
 use sb_failover::ClusterRecord;
 use sb_failover::record::Automatic;
 
+use super::cluster::takes_no_writes;
+
 /// The rule that keeps every server from taking over by itself, if one does.
 pub(super) fn detail(record: &ClusterRecord) -> Option<String> {
     match record.automatic {
@@ -17,8 +19,7 @@ pub(super) fn hints(record: &ClusterRecord, status: &Status) -> Vec<String> {
     if record.lease.is_none() {
         return Vec::new();
     }
-    let store = &status.cluster.store;
-    if store.majority == Some(false) || store.leader.is_none() {
+    if takes_no_writes(&status.cluster.store) {
         return vec![
             "Bring back servers that vote until a majority of them answers: nobody can lead before."
                 .to_owned(),
