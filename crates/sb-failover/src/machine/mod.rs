@@ -4,12 +4,16 @@
 mod boot;
 mod election;
 mod explain;
+mod failsafe;
 mod guard;
+mod hold;
 mod intake;
 mod keeper;
 mod lease;
+mod pace;
 mod primary;
 mod promote;
+mod rounds;
 mod standby;
 mod state;
 mod sync;
@@ -32,8 +36,12 @@ use crate::{
     BootTime, ClusterRecord, Command, Event, GuardReport, JournalEntry, Observation, Persisted, Phase,
     Promise, Session, SyncStandbys, Term, Timings, Trigger,
 };
+use failsafe::FailsafeNews;
 use guard::Told;
+use hold::Hold;
 use keeper::Keeper;
+pub use pace::PaceReason;
+use pace::Pace;
 use watch::Watch;
 use work::{Asked, Purpose, Work};
 
@@ -169,6 +177,11 @@ pub struct Machine {
     refusal: Option<String>,
     /// The transfer for which PostgreSQL could not be shut down.
     undrained: Option<TransferId>,
+    /// What was promised to the holder of a lease.
+    hold: Hold,
+    failsafe_news: FailsafeNews,
+    /// How long the own lease should be.
+    pace: Pace,
 }
 
 impl Machine {
@@ -213,6 +226,9 @@ impl Machine {
             parked: None,
             refusal: None,
             undrained: None,
+            hold: Hold::resume(persisted.failsafe, now),
+            failsafe_news: FailsafeNews::default(),
+            pace: Pace::default(),
         }
     }
 
