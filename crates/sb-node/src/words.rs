@@ -62,6 +62,21 @@ pub fn entry(entry: &JournalEntry) -> Entry {
         JournalEntry::Rejected { reason } => {
             Entry::new("store.rejected", "the record refused a proposal").detail(reason.to_string())
         }
+        JournalEntry::FailsafeHolds { term } => {
+            let message = "the primary goes on without the store: every server that could take over has promised not to";
+            Entry::new("failsafe.holds", message).term(term.get())
+        }
+        JournalEntry::FailsafeRefused { by, reason } => {
+            Entry::new("failsafe.refused", format!("`{by}` does not promise to hold back"))
+                .detail(reason.to_string())
+        }
+        JournalEntry::FailsafeEnded { term } => {
+            Entry::new("failsafe.ended", "the store takes renewals again").term(term.get())
+        }
+        JournalEntry::LeaseLength { before_ms, ttl_ms, why } => {
+            let message = format!("the lease is {ttl_ms} ms long now, it was {before_ms} ms");
+            Entry::new("lease.length", message).detail(format!("{why}."))
+        }
         JournalEntry::OperationFailed { operation, detail } => {
             Entry::new("operation.failed", format!("{operation} did not succeed; it is tried again"))
                 .detail(detail.clone())

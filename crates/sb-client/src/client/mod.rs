@@ -7,10 +7,7 @@ mod target;
 use std::time::Duration;
 
 use hyper::Method;
-use sb_api::{
-    Event, EventsQuery, Explanation, FailoverRequest, HistoryEntry, JoinAnswer, JoinRequest, Operation,
-    PauseRequest, PeerStatus, ResumeRequest, ServerStatus, Status, SwitchoverRequest,
-};
+use sb_api::{Event, EventsQuery, Explanation, FailoverRequest, FailsafeReply, FailsafeRequest, HistoryEntry, JoinAnswer, JoinRequest, Operation, PauseRequest, PeerStatus, ResumeRequest, ServerStatus, Status, SwitchoverRequest};
 
 pub use call::ANSWER_BYTES_MAX;
 pub use error::CallError;
@@ -186,5 +183,13 @@ impl Client {
     /// As every call: see [`CallError`].
     pub async fn peer_status(&self) -> Result<PeerStatus, CallError> {
         self.get("/peer/v1/status").await
+    }
+
+    /// Asks a peer to promise that it will not take over.
+    ///
+    /// # Errors
+    /// As every call: see [`CallError`]. None of them is a promise.
+    pub async fn failsafe(&self, request: &FailsafeRequest) -> Result<FailsafeReply, CallError> {
+        self.post("/peer/v1/failsafe", request).await
     }
 }

@@ -1,4 +1,4 @@
-use sb_failover::Timings;
+use sb_failover::{Failsafe, Timings};
 use sb_failover::mutant::Mutant;
 use sb_failover::record::Durability;
 
@@ -28,6 +28,8 @@ pub struct Profile {
     /// A fault comes after this long.
     pub fault_every_ms: (u64, u64),
     pub mutant: Option<Mutant>,
+    /// Whether the holder may go on without the store, and the store is away more often.
+    pub failsafe: bool,
 }
 
 impl Profile {
@@ -47,6 +49,7 @@ impl Profile {
             calm_ms: 30_000,
             fault_every_ms: (300, 6_000),
             mutant: None,
+            failsafe: false,
         }
     }
 
@@ -74,6 +77,13 @@ impl Profile {
             fault_every_ms: (300, 4_000),
             ..Self::real(durability)
         }
+    }
+
+    /// With the failsafe on.
+    pub fn failsafe(mut self) -> Self {
+        self.timings.failsafe = Failsafe::On;
+        self.failsafe = true;
+        self
     }
 
     pub fn with(mut self, mutant: Mutant) -> Self {

@@ -1,7 +1,7 @@
 //! A whole cluster as one discrete-event simulation: everything that happens is an entry in one queue.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 
 use sb_failover::record::Request;
@@ -38,6 +38,10 @@ pub enum What {
     Fault,
     Strike { fault: Fault, lasts_ms: (u64, u64) },
     Heal(Fault),
+    /// A question of the failsafe reaches a member, or its answer the holder.
+    Ask { server: usize, ask: sb_failover::AskId, question: Box<sb_failover::FailsafeQuestion> },
+    /// A member's promise to a holder is on its disk.
+    Stored { server: usize, run: u64, op: sb_failover::OpId, promise: sb_failover::FailsafePromise },
 }
 
 #[derive(Debug)]
@@ -85,6 +89,10 @@ pub struct World {
     pub links: Vec<Vec<bool>>,
     pub deaf: BTreeSet<usize>,
     pub slow: BTreeSet<usize>,
+    /// Nobody reaches the store.
+    pub store_down: bool,
+    /// Questions of the failsafe under way: who asked whom in which round.
+    pub questions: BTreeMap<u64, (usize, u64, usize, sb_failover::Round)>,
     pub acknowledged: Vec<(Record, u64)>,
     pub moves: BTreeSet<(State, Trigger)>,
     pub trace: Option<Vec<String>>,
@@ -120,6 +128,8 @@ impl World {
             servers,
             deaf: BTreeSet::new(),
             slow: BTreeSet::new(),
+            store_down: false,
+            questions: BTreeMap::new(),
             acknowledged: Vec::new(),
             moves: BTreeSet::new(),
             trace: None,
@@ -143,6 +153,10 @@ impl World {
     /// Runs faults, then calm; gives the rule that was broken.
     pub fn run(&mut self) -> Option<Violation> {
         // First a cluster that works, so that there is something to break.
+        self.run_until(4_000 * MS);
+        if self.profile.failsafe {
+            self.put_timings_in_force();
+        }
         self.run_until(8_000 * MS);
         let faults_end = self.now + self.profile.faults_ms * MS;
         self.after(0, What::Fault);
@@ -237,6 +251,8 @@ impl World {
             What::Fault => self.fault(),
             What::Strike { fault, lasts_ms } => self.strike(fault, lasts_ms),
             What::Heal(fault) => self.heal(&fault),
+            What::Ask { server, ask, question } => self.asked(server, ask, *question),
+            What::Stored { server, run, op, promise } => self.stored(server, run, op, promise),
         }
     }
 
@@ -296,7 +312,7 @@ impl World {
         }
     }
 
-    const fn unlucky(&mut self, percent: u64) -> bool {
+    pub const fn unlucky(&mut self, percent: u64) -> bool {
         self.lossy && self.rng.chance(percent)
     }
 
@@ -378,6 +394,9 @@ impl World {
 
     /// Whether a server that reaches a majority of the others can be reached.
     fn reaches_store(&self, server: usize) -> bool {
+        if self.store_down {
+            return false;
+        }
         let count = self.servers.len();
         let votes =
             |a: usize| (0..count).filter(|b| self.servers[*b].agent_runs() && self.linked(a, *b)).count();

@@ -1,10 +1,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sb_api::{
-    Event, Explanation, FailoverRequest, HistoryEntry, JoinAnswer, JoinRequest, Operation, PauseRequest,
-    PeerStatus, Refused, ResumeRequest, ServerStatus, Status, SwitchoverRequest,
-};
+use sb_api::{Event, Explanation, FailoverRequest, FailsafeReply, FailsafeRequest, HistoryEntry, JoinAnswer, JoinRequest, Operation, PauseRequest, PeerStatus, Refused, ResumeRequest, ServerStatus, Status, SwitchoverRequest};
 use sb_topology::ServerName;
 
 use crate::http::{Caller, Health};
@@ -64,4 +61,7 @@ pub trait AgentView: Send + Sync + 'static {
 
     /// What this server tells a peer about itself.
     async fn peer_status(&self, peer: &ServerName) -> PeerStatus;
+
+    /// Whether this server promises `peer`, which goes on without the store, not to take over.
+    async fn failsafe(&self, peer: &ServerName, request: FailsafeRequest) -> FailsafeReply;
 }
