@@ -4,7 +4,8 @@ use sb_pgtypes::{Lineage, Lsn, Position, SystemIdentifier};
 use sb_topology::ServerName;
 
 use crate::{
-    AskId, BootTime, ClusterRecord, FailsafeAnswer, FailsafeQuestion, OpId, ProposalId, Rejection, Round, Term,
+    AskId, BootTime, ClusterRecord, FailsafeAnswer, FailsafeQuestion, OpId, ProposalId, Rejection, Round,
+    Term,
 };
 
 /// What a machine is told.

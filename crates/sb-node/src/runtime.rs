@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use sb_consensus::{Applied, ProposeError, Store};
 use sb_failover::{
-    BootTime, ClusterRecord, Command, Event, Explanation, FailsafePromise, Machine, OpFailure, OpId, OpOutput,
-    ProposalId, ProposalResult, Request, State,
+    BootTime, ClusterRecord, Command, Event, Explanation, FailsafePromise, Machine, OpFailure, OpId,
+    OpOutput, ProposalId, ProposalResult, Request, State,
 };
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;

@@ -1,6 +1,7 @@
 //! The failover machine's journal entries in words for people.
 
-use sb_failover::{JournalEntry, State};
+use sb_failover::{FailsafeRefusal, JournalEntry, PaceReason, State};
+use sb_topology::ServerName;
 
 use crate::journal::Entry;
 
@@ -63,25 +64,30 @@ pub fn entry(entry: &JournalEntry) -> Entry {
             Entry::new("store.rejected", "the record refused a proposal").detail(reason.to_string())
         }
         JournalEntry::FailsafeHolds { term } => {
-            let message = "the primary goes on without the store: every server that could take over has promised not to";
-            Entry::new("failsafe.holds", message).term(term.get())
+            Entry::new("failsafe.holds", ON_WITHOUT_THE_STORE).term(term.get())
         }
-        JournalEntry::FailsafeRefused { by, reason } => {
-            Entry::new("failsafe.refused", format!("`{by}` does not promise to hold back"))
-                .detail(reason.to_string())
-        }
+        JournalEntry::FailsafeRefused { by, reason } => failsafe_refused(by, reason),
         JournalEntry::FailsafeEnded { term } => {
             Entry::new("failsafe.ended", "the store takes renewals again").term(term.get())
         }
-        JournalEntry::LeaseLength { before_ms, ttl_ms, why } => {
-            let message = format!("the lease is {ttl_ms} ms long now, it was {before_ms} ms");
-            Entry::new("lease.length", message).detail(format!("{why}."))
-        }
+        JournalEntry::LeaseLength { before_ms, ttl_ms, why } => lease_length(*before_ms, *ttl_ms, *why),
         JournalEntry::OperationFailed { operation, detail } => {
             Entry::new("operation.failed", format!("{operation} did not succeed; it is tried again"))
                 .detail(detail.clone())
         }
     }
+}
+
+const ON_WITHOUT_THE_STORE: &str =
+    "the primary goes on without the store: every server that could take over has promised not to";
+
+fn failsafe_refused(by: &ServerName, reason: &FailsafeRefusal) -> Entry {
+    Entry::new("failsafe.refused", format!("`{by}` does not promise to hold back")).detail(reason.to_string())
+}
+
+fn lease_length(before_ms: u64, ttl_ms: u64, why: PaceReason) -> Entry {
+    let message = format!("the lease is {ttl_ms} ms long now, it was {before_ms} ms");
+    Entry::new("lease.length", message).detail(format!("{why}. A failover waits for this long."))
 }
 
 /// A state in one lower-case word.

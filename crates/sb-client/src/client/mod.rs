@@ -7,7 +7,11 @@ mod target;
 use std::time::Duration;
 
 use hyper::Method;
-use sb_api::{Event, EventsQuery, Explanation, FailoverRequest, FailsafeReply, FailsafeRequest, HistoryEntry, JoinAnswer, JoinRequest, Operation, PauseRequest, PeerStatus, ResumeRequest, ServerStatus, Status, SwitchoverRequest};
+use sb_api::{
+    Event, EventsQuery, Explanation, FailoverRequest, FailsafeReply, FailsafeRequest, HistoryEntry,
+    JoinAnswer, JoinRequest, Operation, PauseRequest, PeerStatus, ResumeRequest, ServerStatus, Status,
+    SwitchoverRequest,
+};
 
 pub use call::ANSWER_BYTES_MAX;
 pub use error::CallError;

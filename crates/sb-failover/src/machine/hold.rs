@@ -69,7 +69,8 @@ impl Machine {
 
     /// Whether this server may promise what is asked.
     fn judge(&self, question: &FailsafeQuestion) -> Result<(), FailsafeRefusal> {
-        let known = self.record.as_ref().filter(|r| r.members.get(&self.config.me) == Some(&self.config.member));
+        let known =
+            self.record.as_ref().filter(|r| r.members.get(&self.config.me) == Some(&self.config.member));
         let (Some(record), Some(lease)) = (known, self.lease()) else {
             return Err(FailsafeRefusal::Unknowing);
         };
@@ -159,7 +160,11 @@ impl Machine {
 
     /// The bound of a loss holds against the newest position that the holder told, which it may have told to its
     /// members and not to the store.
-    pub(super) fn lacks_what_it_was_told(&self, own: &sb_pgtypes::Position, proof: Proof) -> Option<Rejection> {
+    pub(super) fn lacks_what_it_was_told(
+        &self,
+        own: &sb_pgtypes::Position,
+        proof: Proof,
+    ) -> Option<Rejection> {
         let record = self.record.as_ref()?;
         let told = self.hold.stored.as_ref().filter(|p| p.term == record.term())?.position.as_ref()?;
         let accepted = record.transfer.as_ref().map(|t| t.kind);

@@ -40,8 +40,8 @@ use failsafe::FailsafeNews;
 use guard::Told;
 use hold::Hold;
 use keeper::Keeper;
-pub use pace::PaceReason;
 use pace::Pace;
+pub use pace::PaceReason;
 use watch::Watch;
 use work::{Asked, Purpose, Work};
 

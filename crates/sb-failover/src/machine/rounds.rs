@@ -28,7 +28,13 @@ pub(super) struct Rounds {
 
 impl Rounds {
     /// A round begins now.
-    pub(super) fn begin(&mut self, round: Round, members: BTreeSet<ServerName>, ttl: Duration, now: BootTime) {
+    pub(super) fn begin(
+        &mut self,
+        round: Round,
+        members: BTreeSet<ServerName>,
+        ttl: Duration,
+        now: BootTime,
+    ) {
         if self.open.len() >= ROUNDS_MAX {
             self.open.remove(0);
         }

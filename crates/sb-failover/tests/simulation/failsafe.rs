@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sb_failover::{
-    AskId, Event, FailsafeAnswer, FailsafePromise, FailsafeQuestion, OpId, OpOutput, Round,
-};
+use sb_failover::{AskId, Event, FailsafeAnswer, FailsafePromise, FailsafeQuestion, OpId, OpOutput, Round};
 use sb_topology::ServerName;
 
 use crate::server::{index, name};

@@ -1,6 +1,6 @@
-use sb_failover::{Failsafe, Timings};
 use sb_failover::mutant::Mutant;
 use sb_failover::record::Durability;
+use sb_failover::{Failsafe, Timings};
 
 use crate::rng::Rng;
 

@@ -24,24 +24,70 @@ pub const SYSTEM: SystemIdentifier = SystemIdentifier::new(4711);
 /// One thing that happens.
 #[derive(Clone, Debug)]
 pub enum What {
-    Deliver { server: usize, run: u64, event: Event },
-    Wake { server: usize, run: u64, at: u64 },
-    Arrive { server: Option<(usize, u64, ProposalId)>, request: Box<Request>, tries: u32 },
-    Apply { server: usize },
-    Observe { server: usize },
-    Pull { server: usize },
-    Acknowledge { primary: usize, connection: u64, standby: usize, records: usize },
+    Deliver {
+        server: usize,
+        run: u64,
+        event: Event,
+    },
+    Wake {
+        server: usize,
+        run: u64,
+        at: u64,
+    },
+    Arrive {
+        server: Option<(usize, u64, ProposalId)>,
+        request: Box<Request>,
+        tries: u32,
+    },
+    Apply {
+        server: usize,
+    },
+    Observe {
+        server: usize,
+    },
+    Pull {
+        server: usize,
+    },
+    Acknowledge {
+        primary: usize,
+        connection: u64,
+        standby: usize,
+        records: usize,
+    },
     Write,
-    GuardFires { server: usize, armed: sb_failover::Armed },
-    Killed { server: usize, run: u64, op: Option<sb_failover::OpId> },
-    Effect { server: usize, run: u64, op: sb_failover::OpId },
+    GuardFires {
+        server: usize,
+        armed: sb_failover::Armed,
+    },
+    Killed {
+        server: usize,
+        run: u64,
+        op: Option<sb_failover::OpId>,
+    },
+    Effect {
+        server: usize,
+        run: u64,
+        op: sb_failover::OpId,
+    },
     Fault,
-    Strike { fault: Fault, lasts_ms: (u64, u64) },
+    Strike {
+        fault: Fault,
+        lasts_ms: (u64, u64),
+    },
     Heal(Fault),
     /// A question of the failsafe reaches a member, or its answer the holder.
-    Ask { server: usize, ask: sb_failover::AskId, question: Box<sb_failover::FailsafeQuestion> },
+    Ask {
+        server: usize,
+        ask: sb_failover::AskId,
+        question: Box<sb_failover::FailsafeQuestion>,
+    },
     /// A member's promise to a holder is on its disk.
-    Stored { server: usize, run: u64, op: sb_failover::OpId, promise: sb_failover::FailsafePromise },
+    Stored {
+        server: usize,
+        run: u64,
+        op: sb_failover::OpId,
+        promise: sb_failover::FailsafePromise,
+    },
 }
 
 #[derive(Debug)]

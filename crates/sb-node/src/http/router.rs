@@ -7,7 +7,11 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use sb_api::{EVENTS_WAIT_SECONDS_MAX, Event, EventsQuery, Explanation, FailoverRequest, FailsafeReply, FailsafeRequest, HistoryEntry, JoinAnswer, JoinRequest, Operation, OperationState, PauseRequest, PeerStatus, Problem, ResumeRequest, ServerStatus, Status, SwitchoverRequest};
+use sb_api::{
+    EVENTS_WAIT_SECONDS_MAX, Event, EventsQuery, Explanation, FailoverRequest, FailsafeReply,
+    FailsafeRequest, HistoryEntry, JoinAnswer, JoinRequest, Operation, OperationState, PauseRequest,
+    PeerStatus, Problem, ResumeRequest, ServerStatus, Status, SwitchoverRequest,
+};
 use sb_client::state::Scope;
 use serde::de::DeserializeOwned;
 

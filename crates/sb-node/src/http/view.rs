@@ -1,7 +1,11 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sb_api::{Event, Explanation, FailoverRequest, FailsafeReply, FailsafeRequest, HistoryEntry, JoinAnswer, JoinRequest, Operation, PauseRequest, PeerStatus, Refused, ResumeRequest, ServerStatus, Status, SwitchoverRequest};
+use sb_api::{
+    Event, Explanation, FailoverRequest, FailsafeReply, FailsafeRequest, HistoryEntry, JoinAnswer,
+    JoinRequest, Operation, PauseRequest, PeerStatus, Refused, ResumeRequest, ServerStatus, Status,
+    SwitchoverRequest,
+};
 use sb_topology::ServerName;
 
 use crate::http::{Caller, Health};

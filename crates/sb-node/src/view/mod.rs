@@ -10,7 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sb_api::{EVENTS_PER_ANSWER_MAX, Event, Explanation, FailoverRequest, FailsafeReply, FailsafeRequest, HistoryEntry, JoinAnswer, JoinRequest, Operation, PauseRequest, PeerStatus, Refused, ResumeRequest, ServerStatus, Status, SwitchoverRequest};
+use sb_api::{
+    EVENTS_PER_ANSWER_MAX, Event, Explanation, FailoverRequest, FailsafeReply, FailsafeRequest, HistoryEntry,
+    JoinAnswer, JoinRequest, Operation, PauseRequest, PeerStatus, Refused, ResumeRequest, ServerStatus,
+    Status, SwitchoverRequest,
+};
 use sb_client::state::Identity;
 use sb_consensus::Store;
 use sb_failover::{ClusterRecord, State};

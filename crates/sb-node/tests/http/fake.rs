@@ -5,7 +5,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sb_api::{ClusterStatus, Durability, Event, Explanation, FailoverRequest, FailsafeReason, FailsafeReply, FailsafeRequest, Gate, HistoryEntry, JoinAnswer, JoinRequest, Level, Operation, OperationState, PauseRequest, PeerStatus, Problem, Refused, ResumeRequest, SCHEMA_VERSION, ServerStatus, Status, StoreStatus, SwitchoverRequest, Verdict};
+use sb_api::{
+    ClusterStatus, Durability, Event, Explanation, FailoverRequest, FailsafeReason, FailsafeReply,
+    FailsafeRequest, Gate, HistoryEntry, JoinAnswer, JoinRequest, Level, Operation, OperationState,
+    PauseRequest, PeerStatus, Problem, Refused, ResumeRequest, SCHEMA_VERSION, ServerStatus, Status,
+    StoreStatus, SwitchoverRequest, Verdict,
+};
 use sb_client::bundle::{Cluster, ClusterServer, make_bundles};
 use sb_node::http::{AgentView, Caller, Health};
 use sb_topology::ServerName;
