@@ -13,6 +13,8 @@ mod mutants;
 mod operations;
 mod postgres;
 mod profile;
+mod queue;
+mod reach;
 mod rng;
 mod server;
 mod store;

@@ -15,6 +15,7 @@ use crate::faults::Fault;
 use crate::invariants::{Happening, Invariant};
 use crate::postgres::{Record, lsn};
 use crate::profile::{MS, Profile};
+use crate::queue::Entry;
 use crate::rng::Rng;
 use crate::server::{Server, name};
 use crate::store::Store;
@@ -88,33 +89,6 @@ pub enum What {
         op: sb_failover::OpId,
         promise: sb_failover::FailsafePromise,
     },
-}
-
-#[derive(Debug)]
-struct Entry {
-    at: u64,
-    order: u64,
-    what: What,
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.order) == (other.at, other.order)
-    }
-}
-
-impl Eq for Entry {}
-
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Entry {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.order).cmp(&(other.at, other.order))
-    }
 }
 
 /// A rule was broken.
@@ -431,23 +405,6 @@ impl World {
         if next < last {
             self.after(0, What::Apply { server });
         }
-    }
-
-    pub fn linked(&self, a: usize, b: usize) -> bool {
-        let up = self.servers[a].up && self.servers[b].up;
-        a == b || (up && self.links[a][b] && self.links[b][a])
-    }
-
-    /// Whether a server that reaches a majority of the others can be reached.
-    fn reaches_store(&self, server: usize) -> bool {
-        if self.store_down {
-            return false;
-        }
-        let count = self.servers.len();
-        let votes =
-            |a: usize| (0..count).filter(|b| self.servers[*b].agent_runs() && self.linked(a, *b)).count();
-        let leads = |a: usize| self.servers[a].agent_runs() && votes(a) > count / 2;
-        self.servers[server].agent_runs() && (0..count).any(|a| self.linked(server, a) && leads(a))
     }
 
     fn observe(&mut self, server: usize) {
