@@ -25,11 +25,14 @@ pub use history::HistoryEntry;
 pub use operation::{Operation, OperationState, Step, StepState};
 pub use peer::{JoinAnswer, JoinRequest, PeerStatus, StoreMember};
 pub use problem::{Gate, PROBLEM_MEDIA_TYPE, Problem, Refused};
-pub use request::{FailoverRequest, PauseRequest, ResumeRequest, SwitchoverRequest};
+pub use request::{DurabilityRequest, FailoverRequest, PauseRequest, ResumeRequest, SwitchoverRequest};
 pub use server::{
     GuardState, GuardStatus, KernelFence, LeaseStatus, Role, ServerStatus, StoreRole, SyncState,
 };
-pub use status::{ClusterStatus, Durability, Level, PauseStatus, SiteStatus, Status, StoreStatus, Verdict};
+pub use status::{
+    ClusterStatus, Durability, Level, PauseStatus, SiteStatus, Status, StoreEndpoint, StoreKind, StoreStatus,
+    Verdict,
+};
 
 /// Version of the JSON that [`Status`] and the other answers carry. It rises when a field changes its meaning or
 /// goes away; added fields do not raise it.

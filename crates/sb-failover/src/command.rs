@@ -141,9 +141,8 @@ pub enum Command {
         /// The term it may write in.
         term: Term,
     },
-    /// Set `synchronous_standby_names`. On a primary it ends when the setting is effective: walsenders have
-    /// reloaded and `number` of `names` have flushed past a position taken after that (R6); on a standby when
-    /// it is written and a new session sees it.
+    /// Set `synchronous_standby_names`. On a primary it ends with `Effective`, when a new session sees the setting and
+    /// every walsender has loaded it (R6), whoever of `names` is there; on a standby when a new session sees it.
     SetSyncStandbys {
         /// Names its end.
         op: OpId,

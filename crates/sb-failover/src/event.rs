@@ -178,6 +178,12 @@ pub enum OpOutput {
         /// Its lineage.
         lineage: Lineage,
     },
+    /// Of `SetSyncStandbys` on a primary: every walsender has loaded the setting.
+    Effective {
+        /// The end of the flushed log, taken after that. The setting counts for what enough standbys have flushed
+        /// of it.
+        at: Lsn,
+    },
 }
 
 /// Why an operation did not succeed.

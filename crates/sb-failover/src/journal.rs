@@ -1,7 +1,10 @@
+use std::collections::BTreeSet;
+
 use sb_pgtypes::{Lineage, Position};
 use sb_topology::ServerName;
 use serde::{Deserialize, Serialize};
 
+use crate::record::Durability;
 use crate::{FailsafeRefusal, PaceReason, Rejection, Seq, State, Term, Trigger};
 
 /// Something that people may want to know later.
@@ -134,5 +137,28 @@ pub enum JournalEntry {
         operation: String,
         /// What was wrong.
         detail: String,
+    },
+    /// The record says that commits wait for nobody, because too few have answered.
+    FellBack {
+        /// Under whose primaryship.
+        term: Term,
+        /// Who has not answered.
+        silent: BTreeSet<ServerName>,
+    },
+    /// The record says that commits wait for others, after none or another promise.
+    SetFormed {
+        /// Under whose primaryship.
+        term: Term,
+        /// For how many.
+        number: usize,
+        /// Of these.
+        voters: BTreeSet<ServerName>,
+    },
+    /// A person changed what a commit shall wait for.
+    PromiseChanged {
+        /// The promise asked for.
+        wanted: Durability,
+        /// n.
+        number: usize,
     },
 }

@@ -21,6 +21,7 @@ mod machine;
 pub mod mutant;
 mod phase;
 pub mod record;
+pub mod resolver;
 mod table;
 mod timings;
 

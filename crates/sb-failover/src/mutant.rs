@@ -19,7 +19,7 @@ pub enum Mutant {
     ShortenWithoutLowering,
     /// R6: a takeover needs one report less than the quorum.
     QuorumTooSmall,
-    /// R6: a new primary puts its own voters on record before they have passed the barrier.
+    /// R6: a new primary puts its own voters on record before they have passed the barrier or answer at all.
     SettleUnflushed,
     /// R10: a member says yes without storing its promise.
     FailsafeNotStored,

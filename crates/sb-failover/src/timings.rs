@@ -41,6 +41,8 @@ pub struct Timings {
     pub retry_ms: u64,
     /// After how long without streaming a standby leaves the synchronous set.
     pub shrink_after_ms: u64,
+    /// For how long too few of the synchronous set may not answer before `sync` falls back.
+    pub fallback_after_ms: u64,
     /// Whether a holder may go on without the store (R10).
     pub failsafe: Failsafe,
     /// The longest lease that the holder may choose by itself when the store is slow; `ttl_ms` is the shortest.
@@ -82,6 +84,7 @@ impl Default for Timings {
             failsafe: Failsafe::Off,
             ttl_ms_max: 10_500,
             election_max_ms: 1_200,
+            fallback_after_ms: 10_000,
         }
     }
 }

@@ -47,6 +47,12 @@ impl Layout {
         self.state.join("raft")
     }
 
+    /// Who this server is in a store that is in etcd.
+    #[must_use]
+    pub fn etcd_dir(&self) -> PathBuf {
+        self.state.join("etcd")
+    }
+
     /// The last good copy of the topology in force.
     #[must_use]
     pub fn topology_file(&self) -> PathBuf {

@@ -26,7 +26,11 @@ pub fn machine_config(
         sync_eligible: topology.sync_servers().any(|server| server.name == me.name),
     };
     let founds = identity.bootstrap && topology.initial_primary().name == me.name;
-    let founding = if founds { founder(topology) } else { Founding::Joiner };
+    let founding = match (me.has_postgres(), founds) {
+        (false, _) => Founding::Witness,
+        (true, true) => founder(topology),
+        (true, false) => Founding::Joiner,
+    };
     Config { me: me.name.clone(), member, session, founding, timings: timings(topology) }
 }
 
@@ -37,7 +41,12 @@ fn founder(topology: &Topology) -> Founding {
         sb_topology::Durability::Strict => Durability::Strict,
     };
     let number = if durability.is_synchronous() { usize::from(topology.policy().durability.n) } else { 0 };
-    Founding::Founder { durability, number, lag_bytes_max: topology.policy().failover.lag_bound_bytes }
+    Founding::Founder {
+        durability,
+        number,
+        lag_bytes_max: topology.policy().failover.lag_bound_bytes,
+        automatic: topology.automatic_failover().into(),
+    }
 }
 
 /// How much longer than the policy's lease the holder may make its own while the store is slow.
@@ -61,6 +70,7 @@ pub fn timings(topology: &Topology) -> Timings {
         },
         ttl_ms_max: chosen.lease_ttl_ms.saturating_mul(TTL_MAX_FACTOR).min(TTL_MS_MAX),
         election_max_ms: chosen.election_max_ms,
+        fallback_after_ms: topology.policy().durability.fallback_after_ms,
         ..Timings::default()
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use sb_consensus::{Applied, ProposeError, Store};
 use sb_failover::{
-    BootTime, ClusterRecord, Command, Event, Explanation, FailsafePromise, Machine, OpFailure, OpId,
-    OpOutput, ProposalId, ProposalResult, Request, State,
+    BootTime, ClusterRecord, Command, Event, Explanation, FailsafePromise, JournalEntry, Machine, OpFailure,
+    OpId, OpOutput, ProposalId, ProposalResult, Request, State,
 };
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -43,8 +43,8 @@ pub struct Runtime {
     pub store: Store<Replicated>,
     /// Holds the deadline.
     pub guard: GuardLink,
-    /// Works on PostgreSQL.
-    pub driver: Driver,
+    /// Works on PostgreSQL; a witness has none, and its machine asks for nothing.
+    pub driver: Option<Driver>,
     /// Asks and answers about going on without the store.
     pub failsafe: FailsafeLine,
     /// Where promises are kept.
@@ -91,8 +91,17 @@ impl Runtime {
                 Command::Propose { id, request } => self.propose(id, request),
                 Command::ArmGuard { term, fence_at } => self.guard.arm(term, fence_at),
                 Command::Disarm { term } => self.guard.disarm(term),
-                Command::Cancel { op } => self.driver.cancel(op),
-                Command::Journal(entry) => self.journal.record(words::entry(&entry)),
+                Command::Cancel { op } => {
+                    if let Some(driver) = &self.driver {
+                        driver.cancel(op);
+                    }
+                }
+                Command::Journal(entry) => {
+                    if let JournalEntry::FellBack { term, .. } = &entry {
+                        tracing::warn!(%term, "the promise of `sync` is not kept: commits wait for no other server");
+                    }
+                    self.journal.record(words::entry(&entry));
+                }
                 Command::AskFailsafe { round, members, question } => {
                     self.failsafe.ask(round, &members, &question);
                 }
@@ -111,7 +120,10 @@ impl Runtime {
                 | Command::OpenClients { op, .. }
                 | Command::SetSyncStandbys { op, .. }
                 | Command::Repair { op, .. }
-                | Command::InitDb { op } => self.driver.begin(op, command),
+                | Command::InitDb { op } => match &self.driver {
+                    Some(driver) => driver.begin(op, command),
+                    None => tracing::error!(command = command.name(), "a witness has no PostgreSQL"),
+                },
             }
         }
     }
@@ -169,7 +181,10 @@ fn report(error: &ProposeError) {
         ProposeError::Ambiguous { .. } | ProposeError::Unavailable { .. } | ProposeError::Stopped => {
             tracing::debug!(%error, "a proposal has no answer");
         }
-        ProposeError::Overloaded | ProposeError::TooLarge { .. } | ProposeError::Unencodable { .. } => {
+        ProposeError::Overloaded
+        | ProposeError::TooLarge { .. }
+        | ProposeError::RecordTooLarge { .. }
+        | ProposeError::Unencodable { .. } => {
             tracing::error!(%error, "a proposal could not be made");
         }
     }

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use hyper::Method;
 use sb_api::{
-    Event, EventsQuery, Explanation, FailoverRequest, FailsafeReply, FailsafeRequest, HistoryEntry,
-    JoinAnswer, JoinRequest, Operation, PauseRequest, PeerStatus, ResumeRequest, ServerStatus, Status,
-    SwitchoverRequest,
+    DurabilityRequest, Event, EventsQuery, Explanation, FailoverRequest, FailsafeReply, FailsafeRequest,
+    HistoryEntry, JoinAnswer, JoinRequest, Operation, PauseRequest, PeerStatus, ResumeRequest, ServerStatus,
+    Status, SwitchoverRequest,
 };
 
 pub use call::ANSWER_BYTES_MAX;
@@ -109,6 +109,14 @@ impl Client {
     /// As every call: see [`CallError`].
     pub async fn failover(&self, request: &FailoverRequest) -> Result<Operation, CallError> {
         self.post("/v1/failover", request).await
+    }
+
+    /// Changes what a commit waits for. The operation goes on after this returns.
+    ///
+    /// # Errors
+    /// As every call: see [`CallError`].
+    pub async fn durability(&self, request: &DurabilityRequest) -> Result<Operation, CallError> {
+        self.post("/v1/durability", request).await
     }
 
     /// Holds back automatic failover for a while.

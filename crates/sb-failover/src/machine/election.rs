@@ -6,6 +6,7 @@ use crate::timings::ms;
 use crate::{BootTime, Command, Election, JournalEntry, Ranked, Rejection, Request, Trigger};
 
 use super::Machine;
+use super::sync::Doubt;
 use super::work::Purpose;
 
 impl Machine {
@@ -207,6 +208,8 @@ impl Machine {
     fn go_elected(&mut self) {
         let term = self.term();
         self.hold(term);
+        // In a term that has just begun nobody has proposed anything yet.
+        self.doubt = Doubt::Nothing;
         self.go(Trigger::LeaseMineUnpromoted);
     }
 

@@ -1,5 +1,7 @@
 use serde::{Deserialize, Serialize};
 
+use crate::record::Automatic;
+use crate::resolver::{Rest, Step};
 use crate::timings::ms;
 use crate::{BootTime, Election, Role, elect};
 
@@ -41,6 +43,7 @@ impl Machine {
         self.explain_lease(now, &mut gates);
         self.explain_election(now, &mut gates);
         self.explain_opening(&mut gates);
+        self.explain_sync(&mut gates);
         Explanation { state: self.state, gates, next: self.explain_next() }
     }
 
@@ -122,12 +125,32 @@ impl Machine {
         let recorded = record.lineage.as_ref().is_some_and(|l| l.term == record.term());
         gates.push(gate("lineage on record", recorded, true, recorded));
         if record.sync.durability.is_synchronous() && !record.sync.degraded {
-            let names = self.sync_names.as_ref().map(|s| s.names.clone()).unwrap_or_default();
+            let names = self.setting.as_ref().map(|s| s.sync.names.clone()).unwrap_or_default();
             let have = self.flushed_by(&names, end.flushed);
             let need = record.sync.number;
             let limit = format!("{need} standbys past {}", end.flushed);
             gates.push(gate("standbys", have, limit, have >= need));
         }
+    }
+
+    fn explain_sync(&self, gates: &mut Vec<Gate>) {
+        if !matches!(self.state, State::Recording | State::Reopening | State::Leading) {
+            return;
+        }
+        let Some(step) = self.sync_step() else {
+            return;
+        };
+        let (observed, settled) = match step {
+            Step::Rest(rest) => (rest.to_string(), matches!(rest, Rest::Settled | Rest::Asynchronous)),
+            Step::Postgres { why, .. } | Step::Record { why, .. } => (why.to_string(), false),
+        };
+        gates.push(gate("synchronous set", observed, "what it shall be", settled));
+    }
+
+    /// Whether no server may take over by itself, and nobody has named one.
+    fn waits_for_a_person(&self) -> bool {
+        let record = self.record.as_ref();
+        record.is_some_and(|r| r.automatic != Automatic::Allowed && r.transfer.is_none())
     }
 
     fn explain_next(&self) -> String {
@@ -140,6 +163,9 @@ impl Machine {
             State::Repairing => "follows when the copy is complete".into(),
             State::Following => "follows; freezes when the primary's renewals stop".into(),
             State::Freezing => "reports its position when the receiver has stopped".into(),
+            State::Frozen if self.waits_for_a_person() => {
+                "a person must name the next primary: sb-cli failover --to SERVER".into()
+            }
             State::Frozen => "takes over in its turn, or follows again when the primary renews".into(),
             State::Fetching => format!(
                 "takes over when it has the missing log, gives up after {}",
@@ -167,6 +193,7 @@ impl Machine {
             }
             State::Fencing => "goes on when no process of PostgreSQL is left".into(),
             State::Releasing => "follows when the store has taken the lease back".into(),
+            State::Witnessing => "votes in the store; it has no PostgreSQL".into(),
             State::Parked => match self.parked {
                 Some(ParkReason::ForeignData) => {
                     "a person must act: move the data directory away, then `systemctl restart sb-agent`"

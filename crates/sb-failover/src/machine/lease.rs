@@ -28,7 +28,8 @@ impl Machine {
             | State::Claiming
             | State::Fencing
             | State::Releasing
-            | State::Parked => false,
+            | State::Parked
+            | State::Witnessing => false,
         }
     }
 

@@ -1,7 +1,7 @@
 use sb_topology::ServerName;
 
 use super::{
-    ClusterRecord, Lease, MEMBERS_MAX, Member, Outcome, PAUSE_MS_MAX, Pause, Rejection, Request,
+    Automatic, ClusterRecord, Lease, MEMBERS_MAX, Member, Outcome, PAUSE_MS_MAX, Pause, Rejection, Request,
     TOPOLOGY_BYTES_MAX, Transfer, TransferId, TransferKind,
 };
 use crate::mutant::Mutant;
@@ -52,10 +52,11 @@ impl ClusterRecord {
             Request::ClearPause { id } => self.clear_pause(*id),
             Request::RequestTransfer { transfer } => self.request_transfer(transfer),
             Request::CancelTransfer { id } => self.cancel_transfer(*id),
-            Request::SetTopology { expect_generation, document } => {
-                self.set_topology(*expect_generation, document)
+            Request::SetTopology { expect_generation, document, automatic } => {
+                self.set_topology(*expect_generation, document, *automatic)
             }
             Request::SetTimings { timings, lag_bytes_max } => self.set_timings(timings, *lag_bytes_max),
+            Request::SetDurability { durability, number } => self.set_durability(*durability, *number),
         }
     }
 
@@ -157,7 +158,7 @@ impl ClusterRecord {
         self.transfer.take_if(|t| t.id == id).map(|_| ()).ok_or(Rejection::NoSuchRequest)
     }
 
-    fn set_topology(&mut self, expect_generation: u64, document: &str) -> Outcome {
+    fn set_topology(&mut self, expect_generation: u64, document: &str, automatic: Automatic) -> Outcome {
         let generation = self.topology.generation;
         if generation != expect_generation {
             return Err(Rejection::TopologyMoved { generation });
@@ -167,6 +168,7 @@ impl ClusterRecord {
         }
         self.topology.generation += 1;
         document.clone_into(&mut self.topology.document);
+        self.automatic = automatic;
         Ok(())
     }
 

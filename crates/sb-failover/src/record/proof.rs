@@ -47,11 +47,11 @@ impl ClusterRecord {
         match proof {
             Proof::EndOfWal => self.prove_end_of_wal(position),
             Proof::Quorum => {
-                self.prove_not_paused(by)?;
+                self.prove_wanted(by)?;
                 self.prove_quorum(by, position, mutant)
             }
             Proof::LagBound => {
-                self.prove_not_paused(by)?;
+                self.prove_wanted(by)?;
                 self.prove_lag_bound(by, position)
             }
             Proof::AcceptedLoss => self.prove_accepted_loss(by, position),
@@ -66,11 +66,6 @@ impl ClusterRecord {
             return Err(Rejection::Stranger { server: by.clone() });
         }
         Ok(())
-    }
-
-    fn prove_not_paused(&self, by: &ServerName) -> Outcome {
-        let asked = self.transfer.as_ref().is_some_and(|t| t.to.as_ref() == Some(by));
-        if self.pause.is_some() && !asked { Err(Rejection::Paused) } else { Ok(()) }
     }
 
     fn prove_end_of_wal(&self, position: &Position) -> Outcome {

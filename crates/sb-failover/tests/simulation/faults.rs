@@ -1,8 +1,9 @@
 //! What goes wrong, and how it ends.
 
 use sb_failover::Timings;
-use sb_failover::record::{Pause, Request, Transfer, TransferId, TransferKind};
+use sb_failover::record::{Durability, Pause, Request, Transfer, TransferId, TransferKind};
 
+use crate::profile::MS;
 use crate::server::{index, name};
 use crate::world::{What, World};
 
@@ -35,7 +36,7 @@ impl World {
             let soon = self.ns((0, 700));
             self.after(soon, What::Strike { fault: silent, lasts_ms: (3_000, 9_000) });
         }
-        match self.rng.range(0, 22) {
+        match self.rng.range(0, 23) {
             0 | 1 => self.strike(Fault::HostLost(vec![victim]), (500, 10_000)),
             2 => {
                 let mates = self.site_of(victim);
@@ -73,6 +74,7 @@ impl World {
                 self.after(soon, What::Strike { fault: Fault::Stalled(victim), lasts_ms: (5_000, 9_000) });
             }
             20 => self.strike(Fault::GuardLost(victim), (200, 6_000)),
+            21 => self.ask_for_durability(),
             _ => {
                 self.ask_for_timings();
                 let soon = self.ns((0, 700));
@@ -179,6 +181,7 @@ impl World {
         self.drop_faults();
         self.lossy = false;
         self.profile.failing_operations = 0;
+        self.ask_for_the_first_durability();
         let lost = self.voter_lost();
         if let Some(server) = lost {
             self.note(|| format!("s{server} never returns"));
@@ -273,9 +276,32 @@ impl World {
         });
     }
 
+    /// Another number, or that it never falls back. Never less than the profile promises.
+    fn ask_for_durability(&mut self) {
+        if self.profile.durability.is_synchronous() {
+            let number = 1 + self.rng.pick(2);
+            let strict = self.profile.durability == Durability::Strict || self.rng.chance(30);
+            let durability = if strict { Durability::Strict } else { Durability::Sync };
+            self.ask(Request::SetDurability { durability, number });
+        }
+    }
+
+    /// Back to what can be kept when a server never returns. Refused while an election is under way, so asked for again.
+    fn ask_for_the_first_durability(&mut self) {
+        let durability = self.profile.durability;
+        if durability.is_synchronous() {
+            for seconds in [0, 3, 6, 9] {
+                let request = Box::new(Request::SetDurability { durability, number: 1 });
+                self.after(seconds * 1_000 * MS, What::Arrive { server: None, request, tries: 0 });
+            }
+        }
+    }
+
+    /// What the founder's agent does with the times of its policy.
     pub fn put_timings_in_force(&mut self) {
+        let timings = self.profile.timings.clone();
         let lag_bytes_max = self.store.newest().lag_bytes_max;
-        self.ask(Request::SetTimings { timings: self.profile.timings.clone(), lag_bytes_max });
+        self.ask(Request::SetTimings { timings, lag_bytes_max });
     }
 
     fn ask_for_timings(&mut self) {

@@ -126,7 +126,7 @@ fn synchronous_clusters_with_the_failsafe_keep_every_invariant_without_margins()
 fn every_row_of_the_table_happens() {
     let mut moves = BTreeSet::new();
     for profile in [Profile::real(Durability::Async), Profile::real(Durability::Sync)] {
-        for seed in 0..80 {
+        for seed in 0..160 {
             moves.extend(run(seed, &profile).1.moves);
         }
     }

@@ -38,7 +38,12 @@ impl Profile {
         Self {
             name: "real",
             durability,
-            timings: Timings { shrink_after_ms: 3_000, promote_limit_ms: 5_000, ..Timings::default() },
+            timings: Timings {
+                shrink_after_ms: 3_000,
+                fallback_after_ms: 4_000,
+                promote_limit_ms: 5_000,
+                ..Timings::default()
+            },
             clock_ppm: 1_000,
             delay_ms: (1, 40),
             kill_ms: (5, 400),
@@ -64,6 +69,7 @@ impl Profile {
             rank_step_ms: 1,
             promote_limit_ms: 5_000,
             shrink_after_ms: 3_000,
+            fallback_after_ms: 4_000,
             ..Timings::default()
         };
         Self {

@@ -173,10 +173,8 @@ impl World {
     /// Runs faults, then calm; gives the rule that was broken.
     pub fn run(&mut self) -> Option<Violation> {
         // First a cluster that works, so that there is something to break.
-        self.run_until(4_000 * MS);
-        if self.profile.failsafe {
-            self.put_timings_in_force();
-        }
+        self.run_until(6_000 * MS);
+        self.put_timings_in_force();
         self.run_until(8_000 * MS);
         let faults_end = self.now + self.profile.faults_ms * MS;
         self.after(0, What::Fault);
@@ -345,6 +343,12 @@ impl World {
         }
         let late = if self.unlucky(2) { self.ns((0, 6_000)) } else { 0 };
         let delay = self.ns(self.profile.delay_ms) + late;
+        // Given up, and applied long after.
+        if self.unlucky(2) {
+            self.answer(from, ProposalResult::Ambiguous, 500 * MS);
+            let later = self.ns((600, 15_000));
+            return self.after(later, What::Arrive { server: None, request, tries: 0 });
+        }
         if self.unlucky(2) {
             let again = self.ns((0, 5_000));
             self.after(again, What::Arrive { server: None, request: request.clone(), tries: 0 });

@@ -8,9 +8,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use sb_api::{
-    EVENTS_WAIT_SECONDS_MAX, Event, EventsQuery, Explanation, FailoverRequest, FailsafeReply,
-    FailsafeRequest, HistoryEntry, JoinAnswer, JoinRequest, Operation, OperationState, PauseRequest,
-    PeerStatus, Problem, ResumeRequest, ServerStatus, Status, SwitchoverRequest,
+    DurabilityRequest, EVENTS_WAIT_SECONDS_MAX, Event, EventsQuery, Explanation, FailoverRequest,
+    FailsafeReply, FailsafeRequest, HistoryEntry, JoinAnswer, JoinRequest, Operation, OperationState,
+    PauseRequest, PeerStatus, Problem, ResumeRequest, ServerStatus, Status, SwitchoverRequest,
 };
 use sb_client::state::Scope;
 use serde::de::DeserializeOwned;
@@ -39,6 +39,7 @@ pub fn router(view: Arc<dyn AgentView>) -> Router {
         .route("/v1/explain/{subject}", get(explain))
         .route("/v1/switchover", post(switchover))
         .route("/v1/failover", post(failover))
+        .route("/v1/durability", post(durability))
         .route("/v1/pause", post(pause))
         .route("/v1/resume", post(resume))
         .route("/v1/operations", get(operations))
@@ -98,6 +99,16 @@ async fn failover(
 ) -> Result<Started, ProblemAnswer> {
     caller.require(Scope::Admin)?;
     Ok(Started(view.failover(&caller, request).await?))
+}
+
+async fn durability(
+    caller: Caller,
+    State(view): View,
+    Body(request): Body<DurabilityRequest>,
+) -> Result<Started, ProblemAnswer> {
+    // What is promised less may be lost.
+    caller.require(Scope::Admin)?;
+    Ok(Started(view.durability(&caller, request).await?))
 }
 
 async fn pause(

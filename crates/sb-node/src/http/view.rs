@@ -2,9 +2,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sb_api::{
-    Event, Explanation, FailoverRequest, FailsafeReply, FailsafeRequest, HistoryEntry, JoinAnswer,
-    JoinRequest, Operation, PauseRequest, PeerStatus, Refused, ResumeRequest, ServerStatus, Status,
-    SwitchoverRequest,
+    DurabilityRequest, Event, Explanation, FailoverRequest, FailsafeReply, FailsafeRequest, HistoryEntry,
+    JoinAnswer, JoinRequest, Operation, PauseRequest, PeerStatus, Refused, ResumeRequest, ServerStatus,
+    Status, SwitchoverRequest,
 };
 use sb_topology::ServerName;
 
@@ -47,6 +47,9 @@ pub trait AgentView: Send + Sync + 'static {
 
     /// Promote a server although the primary cannot hand over.
     async fn failover(&self, by: &Caller, request: FailoverRequest) -> Refused<Operation>;
+
+    /// Change what a commit waits for.
+    async fn durability(&self, by: &Caller, request: DurabilityRequest) -> Refused<Operation>;
 
     /// Hold back automatic failover.
     async fn pause(&self, by: &Caller, request: PauseRequest) -> Refused<Operation>;

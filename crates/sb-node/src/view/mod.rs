@@ -2,7 +2,9 @@
 //! the peers said last.
 
 mod cluster;
+mod durability;
 mod explain;
+mod manual;
 mod requests;
 mod server;
 
@@ -11,9 +13,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sb_api::{
-    EVENTS_PER_ANSWER_MAX, Event, Explanation, FailoverRequest, FailsafeReply, FailsafeRequest, HistoryEntry,
-    JoinAnswer, JoinRequest, Operation, PauseRequest, PeerStatus, Refused, ResumeRequest, ServerStatus,
-    Status, SwitchoverRequest,
+    DurabilityRequest, EVENTS_PER_ANSWER_MAX, Event, Explanation, FailoverRequest, FailsafeReply,
+    FailsafeRequest, HistoryEntry, JoinAnswer, JoinRequest, Operation, PauseRequest, PeerStatus, Refused,
+    ResumeRequest, ServerStatus, Status, SwitchoverRequest,
 };
 use sb_client::state::Identity;
 use sb_consensus::Store;
@@ -133,6 +135,10 @@ impl AgentView for Agent {
 
     async fn failover(&self, by: &Caller, request: FailoverRequest) -> Refused<Operation> {
         self.request_failover(by, request).await
+    }
+
+    async fn durability(&self, by: &Caller, request: DurabilityRequest) -> Refused<Operation> {
+        self.request_durability(by, request).await
     }
 
     async fn pause(&self, by: &Caller, request: PauseRequest) -> Refused<Operation> {
