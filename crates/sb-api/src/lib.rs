@@ -8,6 +8,7 @@
 
 mod event;
 mod explanation;
+mod failsafe;
 mod hexadecimal;
 mod history;
 mod operation;
@@ -19,6 +20,7 @@ mod status;
 
 pub use event::{EVENTS_PER_ANSWER_MAX, EVENTS_WAIT_SECONDS_MAX, Event, EventsQuery, HISTORY_ENTRIES_MAX};
 pub use explanation::{Candidate, Explanation};
+pub use failsafe::{FailsafeReason, FailsafeReply, FailsafeRequest};
 pub use history::HistoryEntry;
 pub use operation::{Operation, OperationState, Step, StepState};
 pub use peer::{JoinAnswer, JoinRequest, PeerStatus, StoreMember};

@@ -85,7 +85,7 @@ fn server(name: &str, flushed: u64, now: BootTime) -> Result<Server, Box<dyn std
         founding: Founding::Joiner,
         timings: Timings::default(),
     };
-    let persisted = Persisted { phase: Phase::Standby, promise: None };
+    let persisted = Persisted { phase: Phase::Standby, promise: None, failsafe: None };
     Ok(Server {
         name: config.me.clone(),
         machine: Machine::new(config, persisted, now),

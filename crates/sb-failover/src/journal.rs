@@ -5,7 +5,7 @@ use sb_topology::ServerName;
 use serde::{Deserialize, Serialize};
 
 use crate::record::Durability;
-use crate::{Rejection, Seq, State, Term, Trigger};
+use crate::{FailsafeRefusal, PaceReason, Rejection, Seq, State, Term, Trigger};
 
 /// Something that people may want to know later.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,6 +104,32 @@ pub enum JournalEntry {
     Rejected {
         /// Why.
         reason: Rejection,
+    },
+    /// The store does not answer, and every promotable member has promised not to take over: the holder goes on.
+    FailsafeHolds {
+        /// Its term.
+        term: Term,
+    },
+    /// A member did not promise.
+    FailsafeRefused {
+        /// Which.
+        by: ServerName,
+        /// Why.
+        reason: FailsafeRefusal,
+    },
+    /// A renewal has counted again.
+    FailsafeEnded {
+        /// The holder's term.
+        term: Term,
+    },
+    /// The holder has chosen another length for its lease.
+    LeaseLength {
+        /// The length before, in milliseconds.
+        before_ms: u64,
+        /// The length now.
+        ttl_ms: u64,
+        /// Why.
+        why: PaceReason,
     },
     /// An operation failed and is tried again.
     OperationFailed {

@@ -48,6 +48,7 @@ fn record(durability: Durability, servers: usize) -> ClusterRecord {
 
 fn renew(count: u64, flushed: u64) -> Request {
     Request::Renew {
+        admissions: 0,
         holder: name(0),
         incarnation: Incarnation::new(1),
         term: FIRST,

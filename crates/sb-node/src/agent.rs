@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::failsafe_line::FailsafeLine;
 use crate::guard_link::GuardLink;
 use crate::http::{ApiListener, PeerListener, RaftConnection, UnixListener, router};
 use crate::journal::{Entry, Journal};
@@ -160,8 +161,11 @@ impl Base {
         let (topology, me, credentials) = (&self.topology, &self.me, &self.credentials);
         let membership =
             Membership::new(store.clone(), topology.clone(), me.clone(), cluster_id, credentials.clone());
+        let failsafe = FailsafeLine::new(topology.clone(), credentials.clone(), sender.clone());
         let runtime = Runtime {
             machine,
+            failsafe: failsafe.clone(),
+            memory: self.memory.clone(),
             store: store.clone(),
             guard: guard.clone(),
             driver,
@@ -189,6 +193,7 @@ impl Base {
             journal: self.journal.clone(),
             peers: Peers::spawn(topology.clone(), me.name.clone(), credentials.clone(), stop.clone()),
             operations,
+            failsafe,
         }))
     }
 

@@ -71,6 +71,12 @@ impl Layout {
         self.state.join("promise.json")
     }
 
+    /// What was promised to a primary that goes on without the store.
+    #[must_use]
+    pub fn failsafe_file(&self) -> PathBuf {
+        self.state.join("failsafe.json")
+    }
+
     /// How often the agent has started.
     #[must_use]
     pub fn session_file(&self) -> PathBuf {

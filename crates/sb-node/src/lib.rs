@@ -14,6 +14,7 @@ mod agent;
 mod agent_error;
 mod boottime;
 mod dialer;
+mod failsafe_line;
 mod founding;
 mod guard_link;
 mod journal;

@@ -2,8 +2,8 @@
 
 use sb_client::state::Identity;
 use sb_consensus::Store;
-use sb_failover::record::{Durability, Member};
-use sb_failover::{Config, Founding, Incarnation, Session, Timings};
+use sb_failover::record::{Durability, Member, TTL_MS_MAX};
+use sb_failover::{Config, Failsafe, Founding, Incarnation, Session, Timings};
 use sb_topology::{Server, Topology};
 
 use crate::replicated::Replicated;
@@ -49,6 +49,9 @@ fn founder(topology: &Topology) -> Founding {
     }
 }
 
+/// How much longer than the policy's lease the holder may make its own while the store is slow.
+const TTL_MAX_FACTOR: u64 = 3;
+
 /// The machine's times by the policy.
 #[must_use]
 pub fn timings(topology: &Topology) -> Timings {
@@ -61,6 +64,12 @@ pub fn timings(topology: &Topology) -> Timings {
         margin_ms: chosen.margin_ms,
         drift_ppm: u64::from(chosen.drift_ppm),
         restart_budget_ms: failover.restart_budget_ms,
+        failsafe: match failover.failsafe {
+            sb_topology::Failsafe::Off => Failsafe::Off,
+            sb_topology::Failsafe::On => Failsafe::On,
+        },
+        ttl_ms_max: chosen.lease_ttl_ms.saturating_mul(TTL_MAX_FACTOR).min(TTL_MS_MAX),
+        election_max_ms: chosen.election_max_ms,
         fallback_after_ms: topology.policy().durability.fallback_after_ms,
         ..Timings::default()
     }

@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use sb_consensus::{Applied, ProposeError, Store};
 use sb_failover::{
-    BootTime, ClusterRecord, Command, Event, Explanation, JournalEntry, Machine, ProposalId, ProposalResult,
-    Request, State,
+    BootTime, ClusterRecord, Command, Event, Explanation, FailsafePromise, JournalEntry, Machine, OpFailure,
+    OpId, OpOutput, ProposalId, ProposalResult, Request, State,
 };
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::failsafe_line::FailsafeLine;
 use crate::guard_link::GuardLink;
 use crate::journal::{Entry, Journal};
+use crate::persisted::Memory;
 use crate::postgres::Driver;
 use crate::replicated::Replicated;
 use crate::{boottime, words};
@@ -43,6 +45,10 @@ pub struct Runtime {
     pub guard: GuardLink,
     /// Works on PostgreSQL; a witness has none, and its machine asks for nothing.
     pub driver: Option<Driver>,
+    /// Asks and answers about going on without the store.
+    pub failsafe: FailsafeLine,
+    /// Where promises are kept.
+    pub memory: Memory,
     /// For people.
     pub journal: Arc<Journal>,
     /// Events of everybody else.
@@ -96,6 +102,11 @@ impl Runtime {
                     }
                     self.journal.record(words::entry(&entry));
                 }
+                Command::AskFailsafe { round, members, question } => {
+                    self.failsafe.ask(round, &members, &question);
+                }
+                Command::AnswerFailsafe { ask, answer } => self.failsafe.answer(ask, answer),
+                Command::StoreFailsafe { op, promise } => self.store_failsafe(op, promise),
                 Command::Fence { op }
                 | Command::StartPrimary { op, .. }
                 | Command::StartStandby { op, .. }
@@ -115,6 +126,20 @@ impl Runtime {
                 },
             }
         }
+    }
+
+    /// Beside the work on PostgreSQL: a clone that takes hours must not keep a primary waiting for an answer.
+    fn store_failsafe(&self, op: OpId, promise: FailsafePromise) {
+        let (memory, sender) = (self.memory.clone(), self.sender.clone());
+        tokio::spawn(async move {
+            let stored = tokio::task::spawn_blocking(move || memory.store_failsafe(&promise)).await;
+            let result = match stored {
+                Ok(Ok(())) => Ok(OpOutput::Nothing),
+                Ok(Err(error)) => Err(OpFailure::Failed { detail: error.to_string() }),
+                Err(panic) => Err(OpFailure::Failed { detail: panic.to_string() }),
+            };
+            let _ = sender.send(Event::Done { op, result }).await;
+        });
     }
 
     fn propose(&self, id: ProposalId, request: Request) {

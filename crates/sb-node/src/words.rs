@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use sb_failover::record::Durability;
-use sb_failover::{JournalEntry, State};
+use sb_failover::{FailsafeRefusal, JournalEntry, PaceReason, State};
 use sb_topology::ServerName;
 
 use crate::journal::Entry;
@@ -66,6 +66,14 @@ pub fn entry(entry: &JournalEntry) -> Entry {
         JournalEntry::Rejected { reason } => {
             Entry::new("store.rejected", "the record refused a proposal").detail(reason.to_string())
         }
+        JournalEntry::FailsafeHolds { term } => {
+            Entry::new("failsafe.holds", ON_WITHOUT_THE_STORE).term(term.get())
+        }
+        JournalEntry::FailsafeRefused { by, reason } => failsafe_refused(by, reason),
+        JournalEntry::FailsafeEnded { term } => {
+            Entry::new("failsafe.ended", "the store takes renewals again").term(term.get())
+        }
+        JournalEntry::LeaseLength { before_ms, ttl_ms, why } => lease_length(*before_ms, *ttl_ms, *why),
         JournalEntry::FellBack { term, silent } => fell_back(silent).term(term.get()),
         JournalEntry::SetFormed { term, number, voters } => {
             let message = format!("commits wait for {number} of {} standbys", voters.len());
@@ -77,6 +85,18 @@ pub fn entry(entry: &JournalEntry) -> Entry {
                 .detail(detail.clone())
         }
     }
+}
+
+const ON_WITHOUT_THE_STORE: &str =
+    "the primary goes on without the store: every server that could take over has promised not to";
+
+fn failsafe_refused(by: &ServerName, reason: &FailsafeRefusal) -> Entry {
+    Entry::new("failsafe.refused", format!("`{by}` does not promise to hold back")).detail(reason.to_string())
+}
+
+fn lease_length(before_ms: u64, ttl_ms: u64, why: PaceReason) -> Entry {
+    let message = format!("the lease is {ttl_ms} ms long now, it was {before_ms} ms");
+    Entry::new("lease.length", message).detail(format!("{why}. A failover waits for this long."))
 }
 
 fn fell_back(silent: &BTreeSet<ServerName>) -> Entry {

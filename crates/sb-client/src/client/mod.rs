@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use hyper::Method;
 use sb_api::{
-    DurabilityRequest, Event, EventsQuery, Explanation, FailoverRequest, HistoryEntry, JoinAnswer,
-    JoinRequest, Operation, PauseRequest, PeerStatus, ResumeRequest, ServerStatus, Status, SwitchoverRequest,
+    DurabilityRequest, Event, EventsQuery, Explanation, FailoverRequest, FailsafeReply, FailsafeRequest,
+    HistoryEntry, JoinAnswer, JoinRequest, Operation, PauseRequest, PeerStatus, ResumeRequest, ServerStatus,
+    Status, SwitchoverRequest,
 };
 
 pub use call::ANSWER_BYTES_MAX;
@@ -194,5 +195,13 @@ impl Client {
     /// As every call: see [`CallError`].
     pub async fn peer_status(&self) -> Result<PeerStatus, CallError> {
         self.get("/peer/v1/status").await
+    }
+
+    /// Asks a peer to promise that it will not take over.
+    ///
+    /// # Errors
+    /// As every call: see [`CallError`]. None of them is a promise.
+    pub async fn failsafe(&self, request: &FailsafeRequest) -> Result<FailsafeReply, CallError> {
+        self.post("/peer/v1/failsafe", request).await
     }
 }

@@ -153,6 +153,9 @@ impl Machine {
     }
 
     fn claim(&mut self, position: sb_pgtypes::Position, proof: Proof) {
+        if let Some(lacks) = self.lacks_what_it_was_told(&position, proof) {
+            return self.refuse(lacks.to_string());
+        }
         self.go(Trigger::Turn);
         self.stage.position = Some(position);
         self.stage.proof = Some(proof);

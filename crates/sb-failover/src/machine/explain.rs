@@ -64,6 +64,12 @@ impl Machine {
             let lead = u128::from(self.timings().fence_lead_ms);
             gates.push(gate("lease left", format!("{left} ms"), format!("more than {lead} ms"), left > lead));
         }
+        if self.keeper.valid_until().is_some() {
+            let (ttl_ms, why) = self.explain_pace();
+            let limit = format!("up to {} ms", self.timings().ttl_ms_max);
+            gates.push(gate("lease length", format!("{ttl_ms} ms: {why}"), limit, true));
+        }
+        self.explain_failsafe(now, gates);
         if let Some(pause) = &record.pause {
             gates.push(gate("pause", format!("for {} ms by {}", pause.for_ms, pause.by), "none", false));
         }
@@ -74,6 +80,16 @@ impl Machine {
                 format!("{} standbys", record.sync.number),
                 false,
             ));
+        }
+    }
+
+    fn explain_failsafe(&self, now: BootTime, gates: &mut Vec<Gate>) {
+        for (by, reason) in self.failsafe_refusals() {
+            gates.push(gate("failsafe", format!("`{by}` refused: {reason}"), "everybody promises", false));
+        }
+        if let Some(left) = self.held_back_for(now) {
+            let observed = format!("for {} ms more", left.as_millis());
+            gates.push(gate("promised not to take over", observed, "the primary asked", false));
         }
     }
 

@@ -21,6 +21,10 @@ impl Machine {
             Event::Done { op, result } => self.take_end(op, result),
             Event::Guard(report) => self.take_guard(report),
             Event::GuardLost => self.lose_guard(),
+            Event::FailsafeAsked { ask, question } => self.take_failsafe_question(ask, question),
+            Event::FailsafeAnswered { round, from, answer } => {
+                self.take_failsafe_answer(round, &from, answer);
+            }
             Event::Timeout => {}
         }
     }
@@ -36,11 +40,12 @@ impl Machine {
     }
 
     fn take_record(&mut self, record: Arc<ClusterRecord>) {
+        let mut counted = None;
         if let Some(lease) = &record.lease {
             self.watch.look(lease, self.now);
             // The own number in the record is as good as an answer (L1).
             if lease.holder == self.config.me {
-                self.keeper.seen(lease.renewal, self.now);
+                counted = self.keeper.seen(lease.renewal, self.now);
             }
         }
         match (&record.pause, self.pause_seen) {
@@ -51,10 +56,15 @@ impl Machine {
         if let Some(before) = self.record.replace(Arc::clone(&record)) {
             self.journal_sync(&before.sync, &record.sync);
         }
+        if let Some(counted) = counted {
+            self.measure_renewal(counted);
+        }
     }
 
     fn take_answer(&mut self, id: ProposalId, result: ProposalResult) {
-        self.keeper.answered(id, &result, self.now);
+        if let Some(counted) = self.keeper.answered(id, &result, self.now) {
+            self.measure_renewal(counted);
+        }
         for asked in self.asks.values_mut().filter(|a| a.id == id) {
             asked.open = false;
         }
@@ -71,6 +81,9 @@ impl Machine {
         if self.fence == Some(op) {
             self.fence = None;
             return self.take_fence_end(result);
+        }
+        if self.take_failsafe_end(op, &result) {
+            return;
         }
         let Some(work) = self.work.take_if(|w| w.op == op) else {
             return;
@@ -166,7 +179,10 @@ impl Machine {
             | Command::ArmGuard { .. }
             | Command::Disarm { .. }
             | Command::Cancel { .. }
-            | Command::Journal(_) => {}
+            | Command::Journal(_)
+            | Command::AskFailsafe { .. }
+            | Command::AnswerFailsafe { .. }
+            | Command::StoreFailsafe { .. } => {}
         }
         // A standby's start says nothing about where it will stand still.
         let moving = matches!(work.command, Command::StartStandby { .. } | Command::Follow { .. });
@@ -216,7 +232,10 @@ impl Machine {
             | Command::ArmGuard { .. }
             | Command::Disarm { .. }
             | Command::Cancel { .. }
-            | Command::Journal(_) => {}
+            | Command::Journal(_)
+            | Command::AskFailsafe { .. }
+            | Command::AnswerFailsafe { .. }
+            | Command::StoreFailsafe { .. } => {}
         }
         let operation = work.command.name().to_owned();
         self.journal(JournalEntry::OperationFailed { operation, detail: failure.to_string() });

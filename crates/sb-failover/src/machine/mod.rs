@@ -5,12 +5,16 @@ mod answers;
 mod boot;
 mod election;
 mod explain;
+mod failsafe;
 mod guard;
+mod hold;
 mod intake;
 mod keeper;
 mod lease;
+mod pace;
 mod primary;
 mod promote;
+mod rounds;
 mod standby;
 mod state;
 mod sync;
@@ -34,8 +38,12 @@ use crate::{
     Promise, Session, Term, Timings, Trigger,
 };
 use answers::Answers;
+use failsafe::FailsafeNews;
 use guard::Told;
+use hold::Hold;
 use keeper::Keeper;
+use pace::Pace;
+pub use pace::PaceReason;
 use sync::{Doubt, Setting};
 use watch::Watch;
 use work::{Asked, Purpose, Work};
@@ -180,6 +188,11 @@ pub struct Machine {
     refusal: Option<String>,
     /// The transfer for which PostgreSQL could not be shut down.
     undrained: Option<TransferId>,
+    /// What was promised to the holder of a lease.
+    hold: Hold,
+    failsafe_news: FailsafeNews,
+    /// How long the own lease should be.
+    pace: Pace,
 }
 
 impl Machine {
@@ -226,6 +239,9 @@ impl Machine {
             parked: None,
             refusal: None,
             undrained: None,
+            hold: Hold::resume(persisted.failsafe, now),
+            failsafe_news: FailsafeNews::default(),
+            pace: Pace::default(),
         }
     }
 

@@ -131,6 +131,9 @@ impl Machine {
         if !self.config.member.promotable || self.lease().is_none() || !self.may_stand() {
             return false;
         }
+        if self.is_held_back() {
+            return false;
+        }
         if !self.is_void() {
             return true;
         }

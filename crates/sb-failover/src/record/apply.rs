@@ -29,8 +29,11 @@ impl ClusterRecord {
             Request::Initialize { .. } => self.initialize(request),
             Request::Register { server, member } => self.register(server, member),
             Request::Remove { server } => self.remove(server),
-            Request::Renew { holder, incarnation, term, renewal, ttl_ms, position } => {
-                self.renew((holder, *incarnation, *term), *renewal, *ttl_ms, position.as_ref())
+            Request::Renew { holder, incarnation, term, renewal, ttl_ms, position, admissions } => {
+                let claim = (holder, *incarnation, *term);
+                self.renew(claim, *renewal, *ttl_ms, position.as_ref())?;
+                self.strangers.retain(|_, admission| *admission > *admissions);
+                Ok(())
             }
             Request::Report { server, incarnation, term, seq, position } => {
                 self.report((server, *incarnation), (*term, *seq), position)
@@ -87,8 +90,13 @@ impl ClusterRecord {
             return Err(Rejection::OutOfBounds);
         }
         let before = self.members.insert(server.clone(), member.clone());
-        if before.is_some_and(|b| b.incarnation != member.incarnation) {
+        if before.as_ref().is_some_and(|b| b.incarnation != member.incarnation) {
             self.reports.remove(server);
+        }
+        let could = before.is_some_and(|b| b.promotable);
+        if member.promotable && !could && self.lease.is_some() {
+            self.admissions += 1;
+            self.strangers.insert(server.clone(), self.admissions);
         }
         Ok(())
     }
@@ -103,6 +111,7 @@ impl ClusterRecord {
         }
         self.members.remove(server).ok_or_else(|| Rejection::UnknownMember { server: server.clone() })?;
         self.reports.remove(server);
+        self.strangers.remove(server);
         Ok(())
     }
 

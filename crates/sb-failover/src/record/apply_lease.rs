@@ -162,6 +162,8 @@ impl ClusterRecord {
         }
         self.position = Some(position.clone());
         self.reports.clear();
+        // The new holder sees its own takeover applied, and with it everybody admitted before.
+        self.strangers.clear();
         self.transfer = None;
         self.remember(Handover { term, from, to: by.clone(), reason, position: Some(position.clone()) });
         Ok(())

@@ -89,6 +89,11 @@ pub struct ClusterRecord {
     pub lag_bytes_max: u64,
     /// The topology in force.
     pub topology: TopologyRecord,
+    /// How often a server became one that may take over, counted from the first lease on.
+    pub admissions: u64,
+    /// Servers that no renewal has known yet, each with its admission: the holder cannot have asked them to
+    /// promise anything (R10), so they cannot take over.
+    pub strangers: BTreeMap<ServerName, u64>,
     /// Whether a server may take over without a person's word: judged from the topology in force.
     #[serde(default)]
     pub automatic: Automatic,
@@ -113,6 +118,8 @@ impl Default for ClusterRecord {
             timings: Timings::default(),
             lag_bytes_max: LAG_BYTES_MAX_DEFAULT,
             topology: TopologyRecord::default(),
+            admissions: 0,
+            strangers: BTreeMap::new(),
             automatic: Automatic::default(),
         }
     }

@@ -43,6 +43,7 @@ impl ClusterRecord {
         if self.standing(position) == Some(Standing::Diverged) {
             return Err(Rejection::Diverged);
         }
+        self.prove_known(by, mutant)?;
         match proof {
             Proof::EndOfWal => self.prove_end_of_wal(position),
             Proof::Quorum => {
@@ -55,6 +56,16 @@ impl ClusterRecord {
             }
             Proof::AcceptedLoss => self.prove_accepted_loss(by, position),
         }
+    }
+
+    /// R10: a holder that goes on without the store has asked everybody it knows. One that gave its lease back
+    /// has nothing to go on with.
+    fn prove_known(&self, by: &ServerName, mutant: Option<Mutant>) -> Outcome {
+        let held = self.holder().is_some();
+        if held && self.strangers.contains_key(by) && mutant != Some(Mutant::StrangerTakesOver) {
+            return Err(Rejection::Stranger { server: by.clone() });
+        }
+        Ok(())
     }
 
     fn prove_end_of_wal(&self, position: &Position) -> Outcome {

@@ -58,6 +58,8 @@ pub enum Request {
         ttl_ms: u64,
         /// Where its log ends, if it knows.
         position: Option<Position>,
+        /// Up to which admission it knows the members ([`super::ClusterRecord::admissions`]).
+        admissions: u64,
     },
     /// A frozen standby's promise and position.
     Report {
@@ -203,6 +205,12 @@ pub enum Rejection {
     /// The server may not become primary.
     #[error("`{server}` cannot be promoted")]
     NotPromotable {
+        /// The server.
+        server: ServerName,
+    },
+    /// The server was admitted since the last renewal: the holder may not know it.
+    #[error("`{server}` is a member since after the last renewal")]
+    Stranger {
         /// The server.
         server: ServerName,
     },

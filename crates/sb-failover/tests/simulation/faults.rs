@@ -17,6 +17,8 @@ pub enum Fault {
     Deaf(usize),
     Slow(usize),
     GuardLost(usize),
+    StoreDown,
+    AgentRestarts(usize),
 }
 
 impl World {
@@ -24,6 +26,9 @@ impl World {
         let again = self.ns(self.profile.fault_every_ms);
         self.after(again, What::Fault);
         let victim = self.victim();
+        if self.profile.failsafe && self.rng.chance(25) {
+            self.store_in_trouble(victim);
+        }
         // Troubles come in pairs.
         if self.rng.chance(30) {
             let cut = self.around(victim, true, true);
@@ -78,6 +83,29 @@ impl World {
         }
     }
 
+    /// The store is away for a while; often its clients are changing the lease's length, or a member restarts
+    /// just after it has promised.
+    fn store_in_trouble(&mut self, victim: usize) {
+        if self.rng.chance(40) {
+            self.ask_for_timings();
+        }
+        let soon = self.ns((0, 300));
+        if self.rng.chance(60) {
+            self.after(soon, What::Strike { fault: Fault::StoreDown, lasts_ms: (1_000, 12_000) });
+        } else {
+            self.after(soon, What::Strike { fault: Fault::Stalled(victim), lasts_ms: (1_000, 12_000) });
+        }
+        let other = self.rng.pick(self.servers.len());
+        let later = self.ns((1_000, 5_000));
+        let fault = match self.rng.range(0, 4) {
+            0 => Fault::AgentRestarts(other),
+            1 => Fault::HostLost(vec![other]),
+            2 => Fault::Cut(self.around(other, true, true)),
+            _ => Fault::AgentFrozen(other),
+        };
+        self.after(later, What::Strike { fault, lasts_ms: (100, 6_000) });
+    }
+
     /// Half of the time the primary.
     fn victim(&mut self) -> usize {
         let primary = (0..self.servers.len()).find(|s| self.servers[*s].is_primary());
@@ -118,6 +146,8 @@ impl World {
                 self.slow.insert(*server);
             }
             Fault::GuardLost(server) => self.lose_guard(*server),
+            Fault::StoreDown => self.store_down = true,
+            Fault::AgentRestarts(server) => self.restart_agent(*server),
         }
         let lasts = self.ns(lasts_ms);
         self.after(lasts, What::Heal(fault));
@@ -141,6 +171,8 @@ impl World {
                 self.slow.remove(server);
             }
             Fault::GuardLost(server) => self.regain_guard(*server),
+            Fault::StoreDown => self.store_down = false,
+            Fault::AgentRestarts(_) => {}
         }
     }
 
@@ -165,6 +197,7 @@ impl World {
             }
         }
         self.deaf.clear();
+        self.store_down = false;
         self.slow.clear();
         self.links.iter_mut().flatten().for_each(|l| *l = true);
     }

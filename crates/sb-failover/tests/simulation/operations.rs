@@ -40,6 +40,11 @@ impl World {
                 }
             }
             Command::Propose { .. } | Command::Journal(_) => {}
+            Command::AskFailsafe { round, members, question } => {
+                self.ask_members(server, *round, members, question);
+            }
+            Command::AnswerFailsafe { ask, answer } => self.answer_holder(server, *ask, answer.clone()),
+            Command::StoreFailsafe { op, promise } => self.store_failsafe(server, *op, promise),
             operation => {
                 if let Some(op) = operation.op() {
                     self.begin(server, op, command);
@@ -212,7 +217,10 @@ impl World {
             | Command::Disarm { .. }
             | Command::Fence { .. }
             | Command::Cancel { .. }
-            | Command::Journal(_) => failed("not an operation"),
+            | Command::Journal(_)
+            | Command::AskFailsafe { .. }
+            | Command::AnswerFailsafe { .. }
+            | Command::StoreFailsafe { .. } => failed("not an operation"),
         })
     }
 

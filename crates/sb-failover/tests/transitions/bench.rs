@@ -137,7 +137,12 @@ impl Bench {
         let postgres =
             Observation { role, data, position, streaming_from: None, broken: None, followers: Vec::new() };
         Self {
-            machine: Machine::new_mutated(config, Persisted { phase, promise: None }, now, mutant),
+            machine: Machine::new_mutated(
+                config,
+                Persisted { phase, promise: None, failsafe: None },
+                now,
+                mutant,
+            ),
             record: ClusterRecord::default(),
             guard: GuardReport { armed: None, processes },
             postgres,

@@ -4,6 +4,7 @@
 
 mod bench;
 mod boot;
+mod failsafe;
 mod guard;
 mod manual;
 mod primary;

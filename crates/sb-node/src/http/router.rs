@@ -9,8 +9,8 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use sb_api::{
     DurabilityRequest, EVENTS_WAIT_SECONDS_MAX, Event, EventsQuery, Explanation, FailoverRequest,
-    HistoryEntry, JoinAnswer, JoinRequest, Operation, OperationState, PauseRequest, PeerStatus, Problem,
-    ResumeRequest, ServerStatus, Status, SwitchoverRequest,
+    FailsafeReply, FailsafeRequest, HistoryEntry, JoinAnswer, JoinRequest, Operation, OperationState,
+    PauseRequest, PeerStatus, Problem, ResumeRequest, ServerStatus, Status, SwitchoverRequest,
 };
 use sb_client::state::Scope;
 use serde::de::DeserializeOwned;
@@ -46,6 +46,7 @@ pub fn router(view: Arc<dyn AgentView>) -> Router {
         .route("/v1/operations/{id}", get(operation))
         .route("/peer/v1/join", post(join))
         .route("/peer/v1/status", get(peer_status))
+        .route("/peer/v1/failsafe", post(failsafe))
         .method_not_allowed_fallback(wrong_method)
         .with_state(view.clone());
     calls.merge(health_checks(view)).fallback(not_found).layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -150,6 +151,15 @@ async fn join(caller: Caller, State(view): View, Body(request): Body<JoinRequest
 async fn peer_status(caller: Caller, State(view): View) -> Answer<PeerStatus> {
     let peer = caller.require_peer()?;
     Ok(Json(view.peer_status(peer).await))
+}
+
+async fn failsafe(
+    caller: Caller,
+    State(view): View,
+    Body(request): Body<FailsafeRequest>,
+) -> Answer<FailsafeReply> {
+    let peer = caller.require_peer()?;
+    Ok(Json(view.failsafe(peer, request).await))
 }
 
 async fn not_found(request: Request) -> ProblemAnswer {

@@ -2,8 +2,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sb_api::{
-    DurabilityRequest, Event, Explanation, FailoverRequest, HistoryEntry, JoinAnswer, JoinRequest, Operation,
-    PauseRequest, PeerStatus, Refused, ResumeRequest, ServerStatus, Status, SwitchoverRequest,
+    DurabilityRequest, Event, Explanation, FailoverRequest, FailsafeReply, FailsafeRequest, HistoryEntry,
+    JoinAnswer, JoinRequest, Operation, PauseRequest, PeerStatus, Refused, ResumeRequest, ServerStatus,
+    Status, SwitchoverRequest,
 };
 use sb_topology::ServerName;
 
@@ -67,4 +68,7 @@ pub trait AgentView: Send + Sync + 'static {
 
     /// What this server tells a peer about itself.
     async fn peer_status(&self, peer: &ServerName) -> PeerStatus;
+
+    /// Whether this server promises `peer`, which goes on without the store, not to take over.
+    async fn failsafe(&self, peer: &ServerName, request: FailsafeRequest) -> FailsafeReply;
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sb_api::{
-    ClusterStatus, Durability, DurabilityRequest, Event, Explanation, FailoverRequest, Gate, HistoryEntry,
-    JoinAnswer, JoinRequest, Level, Operation, OperationState, PauseRequest, PeerStatus, Problem, Refused,
-    ResumeRequest, SCHEMA_VERSION, ServerStatus, Status, StoreStatus, SwitchoverRequest, Verdict,
+    ClusterStatus, Durability, DurabilityRequest, Event, Explanation, FailoverRequest, FailsafeReason,
+    FailsafeReply, FailsafeRequest, Gate, HistoryEntry, JoinAnswer, JoinRequest, Level, Operation,
+    OperationState, PauseRequest, PeerStatus, Problem, Refused, ResumeRequest, SCHEMA_VERSION, ServerStatus,
+    Status, StoreStatus, SwitchoverRequest, Verdict,
 };
 use sb_client::bundle::{Cluster, ClusterServer, make_bundles};
 use sb_node::http::{AgentView, Caller, Health};
@@ -154,6 +155,10 @@ impl AgentView for FakeAgent {
     async fn join(&self, peer: &ServerName, request: JoinRequest) -> Refused<JoinAnswer> {
         self.note(peer, request);
         Ok(JoinAnswer::Elsewhere { leader: "ravena-2".into(), address: None })
+    }
+
+    async fn failsafe(&self, _: &ServerName, _: FailsafeRequest) -> FailsafeReply {
+        FailsafeReply::No { reason: FailsafeReason::Unknowing }
     }
 
     async fn peer_status(&self, _: &ServerName) -> PeerStatus {
