@@ -27,7 +27,7 @@ pub use peer::{JoinAnswer, JoinRequest, PeerStatus, StoreMember};
 pub use problem::{Gate, PROBLEM_MEDIA_TYPE, Problem, Refused};
 pub use request::{DurabilityRequest, FailoverRequest, PauseRequest, ResumeRequest, SwitchoverRequest};
 pub use server::{
-    GuardState, GuardStatus, KernelFence, LeaseStatus, Role, ServerStatus, StoreRole, SyncState,
+    FailsafePart, GuardState, GuardStatus, KernelFence, LeaseStatus, Role, ServerStatus, StoreRole, SyncState,
 };
 pub use status::{
     ClusterStatus, Durability, Level, PauseStatus, SiteStatus, Status, StoreEndpoint, StoreKind, StoreStatus,

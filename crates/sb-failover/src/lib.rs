@@ -35,7 +35,9 @@ pub use event::{
 pub use failsafe::{FailsafeAnswer, FailsafePromise, FailsafeQuestion, FailsafeRefusal};
 pub use ids::{AskId, Incarnation, OpId, ProposalId, RenewalNumber, Round, Seq, Session, Term};
 pub use journal::JournalEntry;
-pub use machine::{Config, Explanation, Founding, Gate, Machine, PaceReason, ParkReason, State};
+pub use machine::{
+    Config, Explanation, FailsafePart, Founding, Gate, Machine, PaceReason, ParkReason, State,
+};
 pub use phase::{Persisted, Phase, Promise};
 pub use record::{ClusterRecord, Outcome, Rejection, Request};
 pub use table::{Row, TABLE, Trigger, mermaid};

@@ -174,6 +174,8 @@ pub enum Fault {
     /// The agent is ended in order and started again from another file, as a package does it. Guard and PostgreSQL
     /// go on.
     Upgrade(Target),
+    /// For so many milliseconds no sync of the store's files ends: the store hangs, all else goes on.
+    HangStore(Target, u32),
 }
 
 impl std::fmt::Display for Fault {
@@ -201,6 +203,7 @@ impl std::fmt::Display for Fault {
             Self::SlowDisk(place, delay_ms) => {
                 write!(f, "every sync on `{place}` takes {delay_ms} ms longer")
             }
+            Self::HangStore(place, time_ms) => write!(f, "the store of `{place}` hangs for {time_ms} ms"),
             Self::Upgrade(place) => write!(f, "the agent of `{place}` is replaced by another file"),
         }
     }

@@ -64,6 +64,27 @@ impl Profile {
     }
 }
 
+/// What a primary does whose renewals do not get through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Default)]
+pub enum Failsafe {
+    /// It ends with its lease.
+    #[default]
+    Off,
+    /// It goes on while every server that could take over promises not to.
+    On,
+}
+
+impl Failsafe {
+    /// The word that `policy.json` uses.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::On => "on",
+        }
+    }
+}
+
 /// The story that a demo tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Scenario {
@@ -153,6 +174,9 @@ pub struct LabOptions {
     /// Failover timings
     #[arg(long, value_enum, default_value = "default")]
     pub profile: Profile,
+    /// Whether the primary may go on without the store
+    #[arg(long, value_enum, default_value = "off")]
+    pub failsafe: Failsafe,
     /// Where the servers' files live: `memory`, or a directory for measurements on a real disk
     #[arg(long, default_value = "memory", value_name = "memory|DIR")]
     pub storage: Storage,
@@ -169,6 +193,7 @@ impl Default for LabOptions {
         Self {
             durability: Durability::Sync,
             profile: Profile::Default,
+            failsafe: Failsafe::Off,
             storage: Storage::Memory,
             logs: PathBuf::from("/tmp/show-build-lab-logs"),
             equipment: Equipment::Plain,

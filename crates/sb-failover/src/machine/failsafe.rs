@@ -109,6 +109,11 @@ impl Machine {
         }
     }
 
+    /// Whether everybody's promise is what the lease at hand rests on.
+    pub(super) fn failsafe_holds(&self) -> bool {
+        self.failsafe_news.holds && self.holds_lease()
+    }
+
     /// Who refused since the renewals are missing.
     pub(super) fn failsafe_refusals(&self) -> impl Iterator<Item = &(ServerName, FailsafeRefusal)> {
         self.failsafe_news.refused.iter()

@@ -8,7 +8,7 @@ use super::{AfterFence, Machine, State};
 
 impl Machine {
     /// Whether this state keeps the lease alive.
-    const fn holds_lease(&self) -> bool {
+    pub(super) const fn holds_lease(&self) -> bool {
         match self.state {
             State::Elected
             | State::Promoting

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use sb_pgtypes::{Lineage, Position, SystemIdentifier};
 use sb_topology::ServerName;
 
-pub use explain::{Explanation, Gate};
+pub use explain::{Explanation, FailsafePart, Gate};
 pub use state::{ParkReason, State};
 
 use crate::mutant::Mutant;

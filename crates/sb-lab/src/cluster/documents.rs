@@ -84,7 +84,7 @@ fn server(place: Place) -> Value {
 
 fn policy(options: &LabOptions) -> Value {
     json!({
-        "failover": { "profile": options.profile.as_str() },
+        "failover": { "profile": options.profile.as_str(), "failsafe": options.failsafe.as_str() },
         "durability": { "mode": options.durability.as_str() },
     })
 }

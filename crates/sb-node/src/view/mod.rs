@@ -26,7 +26,7 @@ use tokio::sync::watch;
 use crate::boottime;
 use crate::failsafe_line::FailsafeLine;
 use crate::guard_link::GuardLink;
-use crate::http::{AgentView, Alive, Caller, Health, Postgres, Serves};
+use crate::http::{AgentView, Alive, Caller, Health, Kept, Postgres, Serves};
 use crate::journal::Journal;
 use crate::membership;
 use crate::operations::Operations;
@@ -99,7 +99,14 @@ impl AgentView for Agent {
             (Some(sb_pgrepl::Role::Standby), _) => Serves::Reads,
             (Some(sb_pgrepl::Role::Primary) | None, _) => Serves::Nothing,
         };
-        Health { alive, postgres: if role.is_some() { Postgres::Runs } else { Postgres::Down }, serves }
+        let record = self.record();
+        Health {
+            alive,
+            postgres: if role.is_some() { Postgres::Runs } else { Postgres::Down },
+            serves,
+            promise: if record.lease.is_some() && record.sync.degraded { Kept::No } else { Kept::Yes },
+            failsafe: self.failsafe_part(),
+        }
     }
 
     async fn server(&self) -> ServerStatus {

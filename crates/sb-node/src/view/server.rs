@@ -1,6 +1,8 @@
 //! This server alone, from memory.
 
-use sb_api::{GuardState, GuardStatus, KernelFence, LeaseStatus, Role, ServerStatus, StoreRole, SyncState};
+use sb_api::{
+    FailsafePart, GuardState, GuardStatus, KernelFence, LeaseStatus, Role, ServerStatus, StoreRole, SyncState,
+};
 use sb_failover::State;
 use sb_pgrepl::Status;
 use sb_pgtypes::Lsn;
@@ -39,6 +41,7 @@ impl Agent {
             self.positions(&mut own, status);
         }
         own.problems = self.own_problems();
+        own.failsafe = self.failsafe_part();
         own
     }
 
@@ -119,6 +122,14 @@ impl Agent {
         let remaining = armed.fence_at.plus(lead).since(BootNanos::now());
         let remaining_ms = u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX);
         Some(LeaseStatus { term: armed.term.get(), remaining_ms })
+    }
+
+    pub(super) fn failsafe_part(&self) -> Option<FailsafePart> {
+        match self.turn.borrow().as_ref()?.explanation.failsafe {
+            sb_failover::FailsafePart::Nothing => None,
+            sb_failover::FailsafePart::Holds => Some(FailsafePart::Holds),
+            sb_failover::FailsafePart::Promised => Some(FailsafePart::Promised),
+        }
     }
 
     fn guard_status(&self) -> GuardStatus {

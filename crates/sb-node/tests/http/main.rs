@@ -304,11 +304,21 @@ async fn health_checks_follow_the_agent_and_work_without_a_host_header() {
     let states = [
         (Health::default(), [503, 503, 503, 503, 503, 503, 404]),
         (
-            Health { alive: Alive::Yes, postgres: Postgres::Runs, serves: Serves::Writes },
+            Health {
+                alive: Alive::Yes,
+                postgres: Postgres::Runs,
+                serves: Serves::Writes,
+                ..Health::default()
+            },
             [200, 200, 200, 200, 503, 200, 404],
         ),
         (
-            Health { alive: Alive::Yes, postgres: Postgres::Runs, serves: Serves::Reads },
+            Health {
+                alive: Alive::Yes,
+                postgres: Postgres::Runs,
+                serves: Serves::Reads,
+                ..Health::default()
+            },
             [200, 200, 503, 503, 200, 200, 404],
         ),
     ];

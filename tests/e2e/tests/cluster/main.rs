@@ -3,6 +3,7 @@
 
 mod agents;
 mod durability;
+mod failsafe;
 mod guard;
 mod returns;
 mod scenarios;
@@ -52,6 +53,18 @@ fn main() -> ExitCode {
             },
             Case { name: "a_killed_agent_costs_no_failover", body: agents::killed },
             Case { name: "people_ask_and_move_the_primary_with_sb_cli", body: agents::answers_people },
+            Case {
+                name: "a_primary_goes_on_without_the_store_by_everybodys_promise",
+                body: failsafe::everybody_promises,
+            },
+            Case {
+                name: "a_primary_without_the_store_ends_with_its_lease_when_one_does_not_promise",
+                body: failsafe::one_does_not_answer,
+            },
+            Case {
+                name: "a_primary_without_store_and_failsafe_ends_with_its_lease",
+                body: failsafe::nobody_is_asked,
+            },
         ],
     })
 }
