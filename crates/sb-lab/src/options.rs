@@ -64,13 +64,23 @@ impl Profile {
     }
 }
 
-/// What a primary does whose renewals do not get through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Default)]
+/// Where the cluster keeps its record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum StoreChoice {
+    /// In the agents themselves.
+    #[default]
+    Raft,
+    /// In an etcd of five members, one at each site.
+    Etcd,
+}
+
+/// Whether a primary may go on without the store, by everybody's promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Failsafe {
     /// It ends with its lease.
     #[default]
     Off,
-    /// It goes on while every server that could take over promises not to.
+    /// It asks every server that could take over.
     On,
 }
 
@@ -174,7 +184,10 @@ pub struct LabOptions {
     /// Failover timings
     #[arg(long, value_enum, default_value = "default")]
     pub profile: Profile,
-    /// Whether the primary may go on without the store
+    /// Where the cluster keeps its record: in the agents, or in an etcd of five members
+    #[arg(long, value_enum, default_value = "raft")]
+    pub store: StoreChoice,
+    /// Whether a primary may go on while the store is away, by everybody's promise
     #[arg(long, value_enum, default_value = "off")]
     pub failsafe: Failsafe,
     /// Where the servers' files live: `memory`, or a directory for measurements on a real disk
@@ -193,6 +206,7 @@ impl Default for LabOptions {
         Self {
             durability: Durability::Sync,
             profile: Profile::Default,
+            store: StoreChoice::Raft,
             failsafe: Failsafe::Off,
             storage: Storage::Memory,
             logs: PathBuf::from("/tmp/show-build-lab-logs"),
