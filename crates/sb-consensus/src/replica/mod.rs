@@ -58,6 +58,8 @@ pub struct Replica<S: StateMachine, D> {
     election: ElectionTimeout,
     /// Ticks since the start.
     now: u64,
+    /// The tick at which this member asked last whether others would vote for it.
+    asked_for_votes: Option<u64>,
     /// The tick of the last message from each member.
     heard: BTreeMap<MemberId, u64>,
     /// Since when a snapshot has been under way to a member.
@@ -199,6 +201,7 @@ impl<S: StateMachine, D: Disk> Replica<S, D> {
             events: VecDeque::new(),
             election,
             now: 0,
+            asked_for_votes: None,
             heard: BTreeMap::new(),
             snapshots: BTreeMap::new(),
             stalled: None,
@@ -216,6 +219,7 @@ impl<S: StateMachine, D: Disk> Replica<S, D> {
             return;
         }
         self.node.tick();
+        self.ask_for_votes_again();
         self.give_up_on_lost_snapshots();
         self.offer();
         self.election.enforce(&mut self.node.raft);
@@ -369,6 +373,23 @@ impl<S: StateMachine, D: Disk> Replica<S, D> {
     #[must_use]
     pub fn is_leader(&self) -> bool {
         self.node.raft.state == StateRole::Leader && self.stalled.is_none()
+    }
+
+    /// Questions before an election, or their answers, may be lost; they change nothing, so they are asked again long
+    /// before a new election would be due.
+    fn ask_for_votes_again(&mut self) {
+        let since = match (self.node.raft.state, self.asked_for_votes) {
+            (StateRole::PreCandidate, Some(since)) => since,
+            (StateRole::PreCandidate, None) => *self.asked_for_votes.insert(self.now),
+            (StateRole::Follower | StateRole::Candidate | StateRole::Leader, _) => {
+                self.asked_for_votes = None;
+                return;
+            }
+        };
+        if self.now >= since + u64::from(self.settings.heartbeat_ticks) {
+            self.asked_for_votes = Some(self.now);
+            let _ = self.node.campaign();
+        }
     }
 
     /// A single voter has nobody to wait for.
