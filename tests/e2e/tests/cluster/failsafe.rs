@@ -19,8 +19,11 @@ use crate::scene::{FAILOVER, REJOIN, Scene};
 /// Longer than the lease and everything that a takeover waits for.
 const HANG: Duration = Duration::from_secs(5);
 
-/// The lease of the default timings. The store may have taken a last renewal when the trouble began.
-const LEASE: Duration = Duration::from_millis(3_500);
+/// By how much the last renewal that counts may reach beyond the lease as it was seen before the trouble.
+const RENEWED: Duration = Duration::from_secs(1);
+
+/// How long nothing may be acknowledged after the lease, before the store goes on.
+const SILENCE: Duration = Duration::from_millis(1_500);
 
 /// What a primary that goes on may keep clients waiting for: they write every 40 ms, on a busy machine.
 const HARDLY_NOTICED: Duration = Duration::from_millis(1_500);
@@ -35,7 +38,7 @@ pub fn everybody_promises(inside: &Inside) {
         let (primary, term) = (scene.primary(), scene.term());
         let office = scene.write(primary, RecorderPlan::office());
 
-        let began = hang_the_store(scene);
+        let began = hang_the_store(scene, HANG);
         scene.until("the primary went on without the store", HANG, |picture| {
             part(picture, primary) == Some(FailsafePart::Holds)
         });
@@ -59,7 +62,7 @@ pub fn one_does_not_answer(inside: &Inside) {
         let (primary, silent) = (scene.primary(), scene.standby());
         let session = scene.write(primary, RecorderPlan::on_the_server(primary));
         scene.act(&Fault::Freeze(Target::from(silent), Part::Agent));
-        ends_with_its_lease(scene, &session);
+        ends_with_its_lease(scene, primary, &session);
         scene.act(&Fault::Thaw(Target::from(silent)));
         scene.until("every server followed a primary again", REJOIN, Picture::whole);
         drop(session.finish());
@@ -70,25 +73,29 @@ pub fn nobody_is_asked(inside: &Inside) {
     Scene::shared_with(inside, "no-failsafe", options(Failsafe::Off), |scene| {
         let primary = scene.primary();
         let session = scene.write(primary, RecorderPlan::on_the_server(primary));
-        ends_with_its_lease(scene, &session);
+        ends_with_its_lease(scene, primary, &session);
         assert!(!journal_tells(scene, primary, "failsafe.holds"));
         scene.until("every server followed a primary again", REJOIN, Picture::whole);
         drop(session.finish());
     });
 }
 
-/// Lets the store hang, and fails when a client on the primary itself is answered after its lease.
-fn ends_with_its_lease(scene: &Scene, session: &Recorder) {
-    let began = hang_the_store(scene);
-    std::thread::sleep(LEASE.saturating_sub(began.elapsed()));
+/// Lets the store hang, and fails when a client on the primary itself is answered after its lease, which is as long
+/// as the trouble before has made it.
+fn ends_with_its_lease(scene: &Scene, primary: Place, session: &Recorder) {
+    let picture = scene.picture();
+    let lease = picture.server(primary).and_then(|server| server.status.as_ref()?.lease);
+    let lease = Duration::from_millis(lease.expect("a primary has a lease").remaining_ms) + RENEWED;
+    let began = hang_the_store(scene, lease + SILENCE);
+    std::thread::sleep(lease.saturating_sub(began.elapsed()));
     let written = session.acknowledged();
-    let rest = HANG.saturating_sub(began.elapsed());
-    throughout("nothing is acknowledged", rest, || session.acknowledged() == written);
+    throughout("nothing is acknowledged", SILENCE, || session.acknowledged() == written);
+    println!("  nothing was acknowledged from {lease:?} after the store's last word on");
 }
 
 /// Lets the store hang on every server. What counted was sent before the moment that is returned.
-fn hang_the_store(scene: &Scene) -> Instant {
-    let time_ms = u32::try_from(HANG.as_millis()).expect("seconds");
+fn hang_the_store(scene: &Scene, time: Duration) -> Instant {
+    let time_ms = u32::try_from(time.as_millis()).expect("seconds");
     for place in Place::servers() {
         scene.act(&Fault::HangStore(place.into(), time_ms));
     }
