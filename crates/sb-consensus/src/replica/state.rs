@@ -50,6 +50,11 @@ impl<S: StateMachine> ReplicatedState<S> {
         self.applied
     }
 
+    /// For a change that no entry of the log makes.
+    pub(crate) fn machine_mut(&mut self) -> &mut S {
+        &mut self.machine
+    }
+
     pub(crate) fn membership(&self) -> &Membership {
         &self.membership
     }
