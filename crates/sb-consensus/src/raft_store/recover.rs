@@ -98,6 +98,19 @@ impl<S: StateMachine> RaftStore<S> {
         Ok(Recovered { member, earlier })
     }
 
+    /// The member that a directory belongs to; [`None`] where there is no log. The store may be open.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Corrupt`] when its identity cannot be read.
+    pub fn member_in(dir: &Path) -> Result<Option<MemberId>, OpenError> {
+        if !holds_log(dir) {
+            return Ok(None);
+        }
+        let path = dir.join("identity.json");
+        parse_id(&Directory::read_identity(&path)?, &path).map(Some)
+    }
+
     /// Leaves a group that a recovery elsewhere has given up: the directory is renamed as a whole, and the next
     /// [`open`](Self::open) begins an empty one. Returns where it went; `None` when there was nothing to leave.
     ///
@@ -130,8 +143,12 @@ fn known<E>(directory: &Directory) -> Result<IdentityFile, RecoverError<E>> {
 }
 
 fn id_of(directory: &Directory, identity: &IdentityFile) -> Result<MemberId, OpenError> {
-    let path = directory.path().join("identity.json");
-    identity.member.parse().map_err(|_| OpenError::Corrupt { path, reason: "no member id".into() })
+    parse_id(identity, &directory.path().join("identity.json"))
+}
+
+fn parse_id(identity: &IdentityFile, path: &Path) -> Result<MemberId, OpenError> {
+    let corrupt = |_| OpenError::Corrupt { path: path.to_path_buf(), reason: "no member id".into() };
+    identity.member.parse().map_err(corrupt)
 }
 
 fn from_succession<E>(error: SuccessionError<E>) -> RecoverError<E> {
