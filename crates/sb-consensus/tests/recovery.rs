@@ -72,6 +72,8 @@ async fn the_last_member_goes_on_alone_and_the_other_survivor_joins_anew() {
     let ids = [3, 4].map(|at: usize| nodes[at].as_ref().unwrap().store.member().id);
     nodes[3].take().unwrap().kill().await;
     let member = recover(dirs[3].path(), 3, ids[0]).unwrap();
+    let held = RaftStore::look_into(dirs[3].path(), Machine::default()).unwrap().unwrap();
+    assert_eq!(held.words, ["before", "recovered"]);
     let alone = start(&dirs[3], 3, Start::Open).await;
     assert_eq!(alone.store.member().id, member);
     has(&alone.store, &["before", "recovered"]).await;
@@ -80,6 +82,7 @@ async fn the_last_member_goes_on_alone_and_the_other_survivor_joins_anew() {
     nodes[4].take().unwrap().kill().await;
     let left = RaftStore::<Machine>::leave(dirs[4].path()).unwrap().unwrap();
     assert!(holds_log(&left) && !holds_log(dirs[4].path()));
+    assert!(RaftStore::look_into(dirs[4].path(), Machine::default()).unwrap().is_none());
     let survivor = start(&dirs[4], 4, Start::Open).await;
     assert_ne!(survivor.store.member().id, ids[1]);
     join(&alone.store, &survivor.store).await;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::replica::{ApplyError, SuccessionError};
+use crate::replica::{ApplyError, ReplayError, SuccessionError};
 use crate::{MemberId, OpenError, RestoreError, StateMachine};
 
 use super::disk::{Directory, FileDisk, IdentityFile, failed, sync_directory};
@@ -98,17 +98,24 @@ impl<S: StateMachine> RaftStore<S> {
         Ok(Recovered { member, earlier })
     }
 
-    /// The member that a directory belongs to; [`None`] where there is no log. The store may be open.
+    /// The state that a directory holds, with what is not known to be committed; [`None`] where no leader has sent one
+    /// yet. The store must not be open, and nothing is changed.
     ///
     /// # Errors
     ///
-    /// [`OpenError::Corrupt`] when its identity cannot be read.
-    pub fn member_in(dir: &Path) -> Result<Option<MemberId>, OpenError> {
+    /// As of [`open`](Self::open).
+    pub fn look_into(dir: &Path, machine: S) -> Result<Option<S::View>, OpenError> {
         if !holds_log(dir) {
             return Ok(None);
         }
-        let path = dir.join("identity.json");
-        parse_id(&Directory::read_identity(&path)?, &path).map(Some)
+        let (_disk, content) = FileDisk::open(Directory::open(dir)?)?;
+        let held = content.replay_all(machine).map_err(|error| match error {
+            ReplayError::Restore(error) => OpenError::Restore(error),
+            ReplayError::Apply(error) => {
+                OpenError::Corrupt { path: dir.join("log"), reason: error.to_string() }
+            }
+        });
+        Ok(held?.known_view())
     }
 
     /// Leaves a group that a recovery elsewhere has given up: the directory is renamed as a whole, and the next
@@ -143,18 +150,14 @@ fn known<E>(directory: &Directory) -> Result<IdentityFile, RecoverError<E>> {
 }
 
 fn id_of(directory: &Directory, identity: &IdentityFile) -> Result<MemberId, OpenError> {
-    parse_id(identity, &directory.path().join("identity.json"))
-}
-
-fn parse_id(identity: &IdentityFile, path: &Path) -> Result<MemberId, OpenError> {
-    let corrupt = |_| OpenError::Corrupt { path: path.to_path_buf(), reason: "no member id".into() };
-    identity.member.parse().map_err(corrupt)
+    let path = directory.path().join("identity.json");
+    identity.member.parse().map_err(|_| OpenError::Corrupt { path, reason: "no member id".into() })
 }
 
 fn from_succession<E>(error: SuccessionError<E>) -> RecoverError<E> {
     match error {
-        SuccessionError::Restore(error) => error.into(),
-        SuccessionError::Apply(error) => error.into(),
+        SuccessionError::Replay(ReplayError::Restore(error)) => error.into(),
+        SuccessionError::Replay(ReplayError::Apply(error)) => error.into(),
         SuccessionError::NotAMember { name } => RecoverError::NotAMember { name },
         SuccessionError::Refused(refusal) => RecoverError::Refused(refusal),
     }

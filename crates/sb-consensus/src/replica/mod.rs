@@ -40,7 +40,7 @@ pub use self::disk::{Disk, DiskContent, DiskError, MemoryDisk, Record};
 pub use self::entry::{Ballot, EntryBody, LogEntry, MalformedEntry, Position};
 pub use self::health::ReplicaHealth;
 pub use self::message::{MalformedMessage, Message, MessageKind};
-pub(crate) use self::recovery::SuccessionError;
+pub(crate) use self::recovery::{ReplayError, SuccessionError};
 pub use self::snapshot::Snapshot;
 pub use self::state::ApplyError;
 pub(crate) use self::state::{ReplicatedState, no_sessions};

@@ -5,15 +5,23 @@ use super::entry::{Ballot, EntryBody, Position};
 use super::snapshot::Snapshot;
 use super::state::{ApplyError, ReplicatedState, no_sessions};
 
-/// Why one member's disk cannot become the beginning of a group of its own.
+/// Why the state that a disk holds cannot be told.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum SuccessionError<E> {
-    /// What is there cannot be read.
+pub(crate) enum ReplayError {
+    /// The snapshot cannot be read.
     #[error(transparent)]
     Restore(#[from] RestoreError),
     /// An entry cannot be carried out.
     #[error(transparent)]
     Apply(#[from] ApplyError),
+}
+
+/// Why one member's disk cannot become the beginning of a group of its own.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum SuccessionError<E> {
+    /// What is there cannot be read.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
     /// It knows no group that its server belongs to.
     #[error("`{name}` is not in the group that its disk knows")]
     NotAMember {
@@ -38,7 +46,8 @@ impl DiskContent {
         sole: &Member,
         change: impl FnOnce(&mut S) -> Result<(), E>,
     ) -> Result<Self, SuccessionError<E>> {
-        let (mut state, last) = self.replay_all(machine)?;
+        let mut state = self.replay_all(machine)?;
+        let last = state.applied();
         if state.membership().by_name(&sole.name).is_none() {
             return Err(SuccessionError::NotAMember { name: sole.name.clone() });
         }
@@ -59,11 +68,8 @@ impl DiskContent {
         })
     }
 
-    /// The state after every entry that is here, and the place of the last one.
-    fn replay_all<S: StateMachine, E>(
-        &self,
-        machine: S,
-    ) -> Result<(ReplicatedState<S>, Position), SuccessionError<E>> {
+    /// The state after every entry that is here.
+    pub(crate) fn replay_all<S: StateMachine>(&self, machine: S) -> Result<ReplicatedState<S>, ReplayError> {
         let mut state = ReplicatedState::new(machine);
         if let Some(snapshot) = &self.snapshot {
             state.restore(snapshot)?;
@@ -77,8 +83,7 @@ impl DiskContent {
             }
             state.pass(Position { index: entry.index, term: entry.term });
         }
-        let last = state.applied();
-        Ok((state, last))
+        Ok(state)
     }
 }
 

@@ -63,6 +63,11 @@ impl<S: StateMachine> ReplicatedState<S> {
         Applied { index: self.applied.index, view: self.machine.view() }
     }
 
+    /// The state for readers; [`None`] before the first.
+    pub(crate) fn known_view(&self) -> Option<S::View> {
+        (self.applied.index > 0).then(|| self.machine.view())
+    }
+
     pub(crate) fn answer(&self, member: MemberId, start: u64, seq: u64) -> Option<&[u8]> {
         self.sessions.answer(member, start, seq)
     }

@@ -114,7 +114,7 @@ impl Directory {
         Ok(Identity { id, start: file.starts })
     }
 
-    pub(crate) fn read_identity(path: &Path) -> Result<IdentityFile, OpenError> {
+    pub(super) fn read_identity(path: &Path) -> Result<IdentityFile, OpenError> {
         let corrupt = |reason: String| OpenError::Corrupt { path: path.to_path_buf(), reason };
         let text = match fs::read(path) {
             Ok(text) => text,

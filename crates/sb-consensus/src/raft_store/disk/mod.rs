@@ -10,4 +10,3 @@ mod recovery_tests;
 pub(crate) use file::FileDisk;
 pub use identity::holds_log;
 pub(crate) use identity::{Directory, Identity, IdentityFile, failed, replace_file, sync_directory};
-pub(crate) use recovery::NewFiles;

@@ -6,8 +6,8 @@ use std::path::Path;
 use crate::replica::{Disk, DiskContent, EntryBody, LogEntry, Position, Record, Snapshot};
 use crate::{Member, Membership};
 
-use super::recovery::Step;
-use super::{Directory, FileDisk, NewFiles, holds_log};
+use super::recovery::{NewFiles, Step};
+use super::{Directory, FileDisk, holds_log};
 
 const CLUSTER: &str = "cluster";
 const NAME: &str = "a";
