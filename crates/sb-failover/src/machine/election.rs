@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::elect::{elect_mutated, everybody_reported};
-use crate::record::{Proof, Standing, TransferKind};
+use crate::record::{Proof, Standing, TransferKind, missing};
 use crate::timings::ms;
 use crate::{
     BootTime, ClusterRecord, Command, Election, JournalEntry, Judgement, Ranked, Rejection, Request, Trigger,
@@ -11,6 +11,7 @@ use crate::{
 };
 
 use super::Machine;
+use super::pace::whole_ms;
 use super::sync::Doubt;
 use super::work::Purpose;
 
@@ -244,6 +245,7 @@ impl Machine {
             return;
         }
         if self.may_ask(Purpose::Takeover) {
+            self.journal_claim(&position);
             self.send_takeover(position, proof);
         }
     }
@@ -254,6 +256,18 @@ impl Machine {
         // In a term that has just begun nobody has proposed anything yet.
         self.doubt = Doubt::Nothing;
         self.go(Trigger::LeaseMineUnpromoted);
+    }
+
+    /// What a takeover may cost is known now: the takeover itself replaces what the holder told.
+    fn journal_claim(&mut self, own: &sb_pgtypes::Position) {
+        let (Some(record), Some(promise)) = (self.record.clone(), self.promise) else {
+            return;
+        };
+        let told = record.position.clone();
+        let missing_bytes = told.as_ref().and_then(|told| missing(own, &record.recorded_part(told)));
+        let silent_ms = self.watch.seen_at().map_or(0, |at| whole_ms(self.now.since(at)));
+        let (term, own) = (promise.term.next(), own.clone());
+        self.journal(JournalEntry::Claiming { term, own, told, missing_bytes, silent_ms });
     }
 
     /// The winner's lease counts from before this proposal (L1), so no renewal is needed before it promotes.
