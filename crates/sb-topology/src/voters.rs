@@ -34,8 +34,16 @@ impl Topology {
     /// excludes it, `true` takes the site's vote (several `true` in one site all vote).
     #[must_use]
     pub fn voters(&self) -> BTreeSet<ServerName> {
+        self.voters_without(&BTreeSet::new())
+    }
+
+    /// The servers that vote while those of `gone` are out: where a site's voter is among them, the next one of the
+    /// site by the same rule.
+    #[must_use]
+    pub fn voters_without(&self, gone: &BTreeSet<ServerName>) -> BTreeSet<ServerName> {
         let one_each = self.sites().len() >= SITES_FOR_ONE_VOTER_EACH;
-        self.sites().iter().flat_map(|site| site_voters(site, one_each)).map(|s| s.name.clone()).collect()
+        let voters = self.sites().iter().flat_map(|site| site_voters(site, one_each, gone));
+        voters.map(|server| server.name.clone()).collect()
     }
 
     /// The sites that have a voter: what can fail together counts once.
@@ -64,9 +72,10 @@ impl Topology {
     }
 }
 
-fn site_voters(site: &Site, one_each: bool) -> Vec<&Server> {
-    let chosen: Vec<_> = site.servers.iter().filter(|s| s.voter == Some(true)).collect();
-    let allowed: Vec<_> = site.servers.iter().filter(|s| s.voter != Some(false)).collect();
+fn site_voters<'a>(site: &'a Site, one_each: bool, gone: &BTreeSet<ServerName>) -> Vec<&'a Server> {
+    let there = || site.servers.iter().filter(|server| !gone.contains(&server.name));
+    let chosen: Vec<_> = there().filter(|s| s.voter == Some(true)).collect();
+    let allowed: Vec<_> = there().filter(|s| s.voter != Some(false)).collect();
     match (one_each, chosen.is_empty()) {
         (true, false) => chosen,
         (true, true) => {

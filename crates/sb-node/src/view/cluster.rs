@@ -12,7 +12,7 @@ use sb_failover::record::{self, Automatic, HandoverReason};
 use sb_topology::ServerName;
 
 use super::Agent;
-use crate::membership::store_roles;
+use crate::membership::{given_up, store_roles};
 use crate::peers::{STALE_MS, Word};
 
 /// Contact with a majority older than this is none, in milliseconds.
@@ -34,6 +34,14 @@ impl Agent {
     }
 
     fn status_of(&self, name: &ServerName, peers: &BTreeMap<ServerName, Word>) -> ServerStatus {
+        let mut status = self.heard_of(name, peers);
+        if self.record().branch.given_up.contains(name) {
+            status.problems.push(given_up(name));
+        }
+        status
+    }
+
+    fn heard_of(&self, name: &ServerName, peers: &BTreeMap<ServerName, Word>) -> ServerStatus {
         if *name == self.me.name {
             return self.own_status();
         }
