@@ -1,6 +1,7 @@
 //! What goes wrong, when and for how long: drawn from a seed.
 
 mod kind;
+mod storm;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 
 pub use kind::{Kind, Scope};
+pub use storm::{Blow, VOTERS_STRUCK_MAX, bounded};
 
 use crate::place::{Place, SERVERS_COUNT};
 
