@@ -5,7 +5,7 @@ use sb_topology::ServerName;
 use serde::{Deserialize, Serialize};
 
 use crate::record::Durability;
-use crate::{FailsafeRefusal, PaceReason, Rejection, Seq, State, Term, Trigger};
+use crate::{FailsafeRefusal, Judgement, PaceReason, Rejection, Seq, State, Term, Trigger};
 
 /// Something that people may want to know later.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -161,6 +161,8 @@ pub enum JournalEntry {
         /// n.
         number: usize,
     },
+    /// How this server judges the succession of the lease that has ended.
+    Judged(Box<Judgement>),
     /// Clients are about to be let in: from here on one may write, also if this server learns of it later.
     Opening {
         /// The term.
