@@ -44,7 +44,8 @@ impl Scene {
         Self::set_with(inside, name, LabOptions { durability, ..LabOptions::default() })
     }
 
-    fn set_with(inside: &Inside, name: &'static str, options: LabOptions) -> Self {
+    /// The same, built in another way than by default.
+    pub fn set_with(inside: &Inside, name: &'static str, options: LabOptions) -> Self {
         // Two labs at once have no room on a small machine.
         LEFT.set(None);
         static ROOT: OnceLock<PathBuf> = OnceLock::new();
@@ -65,7 +66,7 @@ impl Scene {
         Self::shared_with(inside, name, LabOptions { durability, ..LabOptions::default() }, case);
     }
 
-    /// The same for a lab of these options.
+    /// The same, on a cluster that is built in another way than by default.
     pub fn shared_with(inside: &Inside, name: &'static str, options: LabOptions, case: impl FnOnce(&Self)) {
         let left = LEFT.take().filter(|scene| scene.options == options);
         let mut scene = left.unwrap_or_else(|| Self::up(inside, name, options));
@@ -174,13 +175,19 @@ impl Scene {
     /// Ends the clients and fails unless a server gets to have every row that they were promised. Returns their book.
     pub fn nothing_is_lost_after(&self, recorder: Recorder, on: Place) -> Ledger {
         let ledger = recorder.finish();
+        self.nothing_is_lost_of(&ledger, on);
+        ledger
+    }
+
+    /// Fails unless a server gets to have every row that is promised in a client's book.
+    pub fn nothing_is_lost_of(&self, ledger: &Ledger, on: Place) {
         assert!(ledger.acknowledged() > 0, "nothing was acknowledged, so nothing was shown");
         let began = Instant::now();
         loop {
-            let findings = self.compare(&ledger, on);
+            let findings = self.compare(ledger, on);
             // A standby may still be replaying; a row too many does not go away.
             if findings.clean() {
-                return ledger;
+                return;
             }
             assert!(
                 findings.invented_nothing() && began.elapsed() < REPLAY,
