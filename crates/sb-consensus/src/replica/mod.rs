@@ -377,8 +377,9 @@ impl<S: StateMachine, D: Disk> Replica<S, D> {
         self.node.raft.state == StateRole::Leader && self.stalled.is_none()
     }
 
-    /// Questions before an election, or their answers, may be lost; they change nothing, so they are asked again long
-    /// before a new election would be due.
+    /// Questions before an election, or their answers, may be lost, and who has just heard of a leader says no. They
+    /// change nothing, so they are asked again before a new election would be due; not sooner, because answers that
+    /// come between two times do not add up.
     fn ask_for_votes_again(&mut self) {
         let since = match (self.node.raft.state, self.asked_for_votes) {
             (StateRole::PreCandidate, Some(since)) => since,
@@ -388,7 +389,7 @@ impl<S: StateMachine, D: Disk> Replica<S, D> {
                 return;
             }
         };
-        if self.now >= since + u64::from(self.settings.heartbeat_ticks) {
+        if self.now >= since + u64::from(self.settings.election_min_ticks).div_ceil(2) {
             self.asked_for_votes = Some(self.now);
             let _ = self.node.campaign();
         }
@@ -408,7 +409,7 @@ impl<S: StateMachine, D: Disk> Replica<S, D> {
         if self.stalled.is_some() || self.node.raft.leader_id == raft::INVALID_ID {
             return;
         }
-        let retry_ticks = 2 * u64::from(self.settings.heartbeat_ticks);
+        let retry_ticks = u64::from(self.settings.election_min_ticks).div_ceil(2);
         for (id, command) in self.pending.due_proposals(self.now, retry_ticks) {
             if self.node.propose(Vec::new(), command).is_ok() {
                 self.pending.proposed(id, self.now);
