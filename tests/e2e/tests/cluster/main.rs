@@ -4,6 +4,7 @@
 mod agents;
 mod durability;
 mod guard;
+mod recover;
 mod returns;
 mod scenarios;
 mod scene;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
             },
             Case { name: "a_killed_agent_costs_no_failover", body: agents::killed },
             Case { name: "people_ask_and_move_the_primary_with_sb_cli", body: agents::answers_people },
+            Case { name: "a_lost_majority_is_recovered_by_a_person", body: recover::lost_majority },
         ],
     })
 }
