@@ -299,9 +299,12 @@ fn members(health: &StoreHealth) -> Vec<StoreMember> {
     health.membership.members().map(member).collect()
 }
 
-/// The part of every member in the store, by name.
+/// The part of every member in the store, by name; none in an etcd, whose own members vote.
 #[must_use]
 pub fn store_roles(health: &StoreHealth) -> BTreeMap<String, StoreRole> {
+    if health.etcd.is_some() {
+        return BTreeMap::new();
+    }
     members(health).into_iter().map(|member| (member.name, member.role)).collect()
 }
 

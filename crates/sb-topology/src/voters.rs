@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Server, ServerName, Site, SiteName, Topology};
+use crate::{Server, ServerName, Site, SiteName, StoreKind, Topology};
 
 /// From this many sites on, each has one voter; below, every server votes.
 pub(crate) const SITES_FOR_ONE_VOTER_EACH: usize = 3;
@@ -53,13 +53,16 @@ impl Topology {
         self.servers().filter(|s| voters.contains(&s.name)).map(|s| s.site.clone()).collect()
     }
 
-    /// Whether a server may take over by itself here.
+    /// Whether a server may take over by itself here. Where etcd keeps the record, its own quorum tells a lost site from
+    /// a lost line, and the servers may stand at two sites.
     ///
     /// # Errors
     /// Why not: an even number of voters, or fewer than three sites with one.
     pub fn automatic_failover(&self) -> Result<(), NotAutomatic> {
         let (voters, sites) = (self.voters().len(), self.failure_domains().len());
-        if sites < SITES_FOR_ONE_VOTER_EACH {
+        if self.policy().store.kind() == StoreKind::Etcd {
+            Ok(())
+        } else if sites < SITES_FOR_ONE_VOTER_EACH {
             Err(NotAutomatic::FewSites { sites })
         } else if voters.is_multiple_of(2) {
             Err(NotAutomatic::EvenVoters { voters })

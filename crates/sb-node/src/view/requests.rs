@@ -13,6 +13,7 @@ use sb_pgtypes::Lsn;
 use sb_topology::ServerName;
 
 use super::Agent;
+use super::cluster::takes_no_writes;
 use crate::gates::{EXPECT_PRIMARY, bytes, gate, passed};
 use crate::http::Caller;
 use crate::operations::{Mark, new_operation};
@@ -170,7 +171,7 @@ impl Agent {
     pub(super) fn common_gates(&self, status: &Status, expect_primary: Option<&str>) -> Vec<Gate> {
         let record = self.record();
         let primary = status.cluster.primary.as_deref();
-        let store = status.cluster.store.majority != Some(false) && status.cluster.store.leader.is_some();
+        let store = !takes_no_writes(&status.cluster.store);
         let mut gates = vec![
             gate(
                 "store",
