@@ -60,11 +60,12 @@ pub fn bounded(victim: Place, struck: &[Place], is_voter: impl Fn(Place) -> bool
 #[cfg(test)]
 mod tests {
     use super::super::Kind;
+    use crate::options::StoreChoice;
     use super::*;
 
     #[test]
     fn a_storm_has_several_faults_in_order_and_every_kind_comes_in_turn() {
-        let mut nemesis = Nemesis::new(3);
+        let mut nemesis = Nemesis::new(3, StoreChoice::Raft);
         let storms: Vec<_> = (0..20).map(|_| nemesis.storm()).collect();
         for storm in &storms {
             assert!(FAULTS_OF_A_STORM.contains(&storm.len()), "{storm:?}");

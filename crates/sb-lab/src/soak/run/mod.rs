@@ -145,7 +145,7 @@ impl Run<'_> {
     }
 
     async fn go_wrong(&mut self, workload: &Workload) -> Result<(), SoakError> {
-        let mut nemesis = Nemesis::new(self.plan.seed);
+        let mut nemesis = Nemesis::new(self.plan.seed, self.lab.store());
         let mut next = Duration::from_secs(5);
         let mut storm = 0;
         while self.clock.now() < self.plan.time {
