@@ -282,7 +282,12 @@ async fn the_peer_port_tells_calls_from_the_stores_connections() {
     let target = Target::peer("ravena-1".parse().unwrap(), address, &credentials("tucson-1")).unwrap();
     let client = Client::new(target);
     assert_eq!(client.peer_status().await.unwrap().applied_index, Some(9));
-    let join = JoinRequest { cluster_id: "id".into(), incarnation: 1, address: "10.0.5.1:7432".into() };
+    let join = JoinRequest {
+        cluster_id: "id".into(),
+        incarnation: 1,
+        address: "10.0.5.1:7432".into(),
+        generation: 0,
+    };
     assert!(matches!(client.join(&join).await.unwrap(), JoinAnswer::Elsewhere { .. }));
     assert!(agent.asked()[0].starts_with("tucson-1: "), "the name comes from the certificate");
     assert_eq!(problem(client.status().await.unwrap_err()).code, "access.peer");
