@@ -9,8 +9,8 @@ use std::time::Duration;
 use hyper::Method;
 use sb_api::{
     DurabilityRequest, Event, EventsQuery, Explanation, FailoverRequest, FailsafeReply, FailsafeRequest,
-    HistoryEntry, JoinAnswer, JoinRequest, Operation, PauseRequest, PeerStatus, RecoverRequest, RecoveryPlan, RejoinRequest, ResumeRequest, ServerStatus,
-    Status, SwitchoverRequest,
+    HistoryEntry, JoinAnswer, JoinRequest, Operation, PauseRequest, PeerStatus, RecoverRequest, RecoveryPlan,
+    RejoinRequest, ResumeRequest, ServerStatus, Status, SwitchoverRequest,
 };
 
 pub use call::ANSWER_BYTES_MAX;

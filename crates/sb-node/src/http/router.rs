@@ -10,7 +10,8 @@ use axum::{Json, Router};
 use sb_api::{
     DurabilityRequest, EVENTS_WAIT_SECONDS_MAX, Event, EventsQuery, Explanation, FailoverRequest,
     FailsafeReply, FailsafeRequest, HistoryEntry, JoinAnswer, JoinRequest, Operation, OperationState,
-    PauseRequest, PeerStatus, Problem, RecoverRequest, RecoveryPlan, RejoinRequest, ResumeRequest, ServerStatus, Status, SwitchoverRequest,
+    PauseRequest, PeerStatus, Problem, RecoverRequest, RecoveryPlan, RejoinRequest, ResumeRequest,
+    ServerStatus, Status, SwitchoverRequest,
 };
 use sb_client::state::Scope;
 use serde::de::DeserializeOwned;

@@ -3,9 +3,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sb_api::{
     DurabilityRequest, Event, Explanation, FailoverRequest, FailsafeReply, FailsafeRequest, HistoryEntry,
-    JoinAnswer, JoinRequest, Operation, PauseRequest, PeerStatus, RecoverRequest, RecoveryPlan,
-    Refused, RejoinRequest, ResumeRequest, ServerStatus,
-    Status, SwitchoverRequest,
+    JoinAnswer, JoinRequest, Operation, PauseRequest, PeerStatus, RecoverRequest, RecoveryPlan, Refused,
+    RejoinRequest, ResumeRequest, ServerStatus, Status, SwitchoverRequest,
 };
 use sb_topology::ServerName;
 

@@ -244,8 +244,8 @@ fn text(position: &Position) -> String {
 
 #[cfg(test)]
 mod tests {
-    use sb_failover::record::LineageInForce;
     use sb_failover::Term;
+    use sb_failover::record::LineageInForce;
     use sb_pgtypes::{Lineage, Lsn, TimelineId};
 
     use super::*;

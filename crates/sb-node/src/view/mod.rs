@@ -16,7 +16,8 @@ use async_trait::async_trait;
 use sb_api::{
     DurabilityRequest, EVENTS_PER_ANSWER_MAX, Event, Explanation, FailoverRequest, FailsafeReply,
     FailsafeRequest, HistoryEntry, JoinAnswer, JoinRequest, Operation, PauseRequest, PeerStatus,
-    RecoverRequest, RecoveryPlan, Refused, RejoinRequest, ResumeRequest, ServerStatus, Status, SwitchoverRequest,
+    RecoverRequest, RecoveryPlan, Refused, RejoinRequest, ResumeRequest, ServerStatus, Status,
+    SwitchoverRequest,
 };
 use sb_client::state::Identity;
 use sb_consensus::Store;
@@ -32,9 +33,9 @@ use crate::journal::Journal;
 use crate::membership;
 use crate::operations::Operations;
 use crate::packet_fence::PacketFence;
-use crate::recovery::to_wire;
 use crate::peers::Peers;
 use crate::postgres::Seen;
+use crate::recovery::to_wire;
 use crate::replicated::Replicated;
 use crate::runtime::Turn;
 

@@ -9,8 +9,7 @@ use sb_api::{
     ClusterStatus, Durability, DurabilityRequest, Event, Explanation, FailoverRequest, FailsafeReason,
     FailsafeReply, FailsafeRequest, Gate, HistoryEntry, JoinAnswer, JoinRequest, Level, Operation,
     OperationState, PauseRequest, PeerStatus, Problem, RecoverRequest, RecoveryPlan, Refused, RejoinRequest,
-    ResumeRequest, SCHEMA_VERSION, ServerStatus,
-    Status, StoreStatus, SwitchoverRequest, Verdict,
+    ResumeRequest, SCHEMA_VERSION, ServerStatus, Status, StoreStatus, SwitchoverRequest, Verdict,
 };
 use sb_client::bundle::{Cluster, ClusterServer, make_bundles};
 use sb_node::http::{AgentView, Caller, Health};
