@@ -7,7 +7,7 @@ use sb_pgtypes::{Lsn, Position};
 use sb_topology::ServerName;
 
 use super::Agent;
-use super::requests::gate;
+use crate::gates::gate;
 use crate::words;
 
 impl Agent {
