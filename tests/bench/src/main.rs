@@ -10,6 +10,7 @@ mod failover;
 mod false_failover;
 mod idle;
 mod machine;
+mod peer;
 mod sheet;
 mod sites;
 mod statistics;
