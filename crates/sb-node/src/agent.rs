@@ -30,9 +30,12 @@ use crate::peers::Peers;
 use crate::persisted::Memory;
 use crate::postgres::{Driver, DriverConfig, Housekeeping, Seen, Watcher};
 use crate::replicated::Replicated;
+use crate::reserve::Reserve;
 use crate::runtime::{EVENTS_WAITING_MAX, Runtime};
+use crate::storage_probe::StorageProbe;
 use crate::store::StoreOpening;
 use crate::teller::Teller;
+use crate::troubles::Troubles;
 use crate::view::Agent;
 use crate::{AgentError, Layout, boottime, topology_copy};
 
@@ -84,6 +87,8 @@ struct Base {
     topology: Arc<Topology>,
     me: Server,
     journal: Arc<Journal>,
+    troubles: Arc<Troubles>,
+    reserve: Reserve,
     memory: Memory,
 }
 
@@ -92,6 +97,7 @@ impl Base {
         let layout = config.layout.clone();
         make_directory(layout.state_dir())?;
         make_directory(layout.run_dir())?;
+        let reserve = Reserve::open(layout.reserve_file());
         let identity = Identity::load(layout.state_dir())?;
         let credentials = Arc::new(Credentials::load(&layout.tls_dir())?);
         let secrets = Secrets::load(layout.state_dir())?;
@@ -100,8 +106,20 @@ impl Base {
         let topology = Arc::new(topology_copy::at_boot(&layout, &journal)?);
         let unknown = || AgentError::UnknownServer { server: identity.server.clone() };
         let me = topology.server(&identity.server).ok_or_else(unknown)?.clone();
-        let memory = Memory::new(&layout);
-        Ok(Self { layout, identity, credentials, secrets, tokens, topology, me, journal, memory })
+        let memory = Memory::new(&layout, reserve.clone());
+        Ok(Self {
+            layout,
+            identity,
+            credentials,
+            secrets,
+            tokens,
+            topology,
+            me,
+            journal,
+            troubles: Arc::default(),
+            reserve,
+            memory,
+        })
     }
 
     async fn open_store(&self) -> Result<Store<Replicated>, AgentError> {
@@ -112,6 +130,7 @@ impl Base {
             topology: &self.topology,
             credentials: &self.credentials,
             journal: &self.journal,
+            reserve: &self.reserve,
         };
         opening.open(&self.data_dir()).await
     }
@@ -155,6 +174,9 @@ impl Base {
         let machine = Machine::new(config, self.memory.recall()?, boottime::now());
         let (state, state_seen) = watch::channel(State::Starting);
         let (turn, turn_seen) = watch::channel(None);
+        if driver.is_some() {
+            self.watch_storage(&teller, parts, stop)?;
+        }
         let seen = watch_postgres(driver.clone(), &guard, teller, &state_seen, parts, stop);
         let operations = Operations::open(self.layout.state_dir().join("operations.json"));
         let cluster_id = self.identity.cluster_id.clone();
@@ -180,6 +202,9 @@ impl Base {
         parts.begin("the memory of operations", operations.clone().follow(store.watch(), stop.clone()));
         let copy = topology_copy::keep(self.layout.clone(), me, topology, &store, stop);
         parts.begin("the copy of the topology", copy);
+        let keeping = self.reserve.clone();
+        let keeping = keeping.keep(self.journal.clone(), self.troubles.clone(), stop.clone());
+        parts.begin("the reserve on the disk", keeping);
         parts.begin("the store", until_failed(store.clone()));
         Ok(Arc::new(Agent {
             identity: self.identity.clone(),
@@ -194,6 +219,7 @@ impl Base {
             peers: Peers::spawn(topology.clone(), me.name.clone(), credentials.clone(), stop.clone()),
             operations,
             failsafe,
+            troubles: self.troubles.clone(),
         }))
     }
 
@@ -218,7 +244,20 @@ impl Base {
             record: store.watch(),
             teller: teller.clone(),
             journal: self.journal.clone(),
+            troubles: self.troubles.clone(),
         }))
+    }
+
+    fn watch_storage(
+        &self,
+        teller: &Arc<Teller>,
+        parts: &mut Parts,
+        stop: &CancellationToken,
+    ) -> Result<(), AgentError> {
+        let (journal, troubles) = (self.journal.clone(), self.troubles.clone());
+        let probe = StorageProbe::begin(self.data_dir(), teller.clone(), journal, troubles);
+        parts.begin("the watch on the disk", probe.map_err(AgentError::Thread)?.run(stop.clone()));
+        Ok(())
     }
 
     fn data_dir(&self) -> PathBuf {

@@ -28,10 +28,13 @@ mod peers;
 mod persisted;
 mod postgres;
 mod replicated;
+mod reserve;
 mod runtime;
+mod storage_probe;
 mod store;
 mod teller;
 mod topology_copy;
+mod troubles;
 mod view;
 mod words;
 

@@ -10,5 +10,6 @@ mod manual;
 mod primary;
 mod promotion;
 mod restart;
+mod storage;
 mod sync;
 mod witness;

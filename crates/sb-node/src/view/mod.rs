@@ -35,6 +35,7 @@ use crate::peers::Peers;
 use crate::postgres::Seen;
 use crate::replicated::Replicated;
 use crate::runtime::Turn;
+use crate::troubles::Troubles;
 
 /// Everything that an answer is made of.
 pub struct Agent {
@@ -62,6 +63,8 @@ pub struct Agent {
     pub operations: Operations,
     /// Where primaries without a store ask, and are answered.
     pub failsafe: FailsafeLine,
+    /// What is wrong here.
+    pub troubles: Arc<Troubles>,
 }
 
 impl Agent {

@@ -3,6 +3,7 @@
 
 mod agents;
 mod durability;
+mod field;
 mod guard;
 mod returns;
 mod scenarios;
@@ -36,6 +37,10 @@ fn main() -> ExitCode {
             },
             Case { name: "durability_changes_while_clients_write", body: durability::changes_at_run_time },
             Case { name: "strict_waits_for_ever", body: durability::strict_waits },
+            Case {
+                name: "a_waiting_commit_is_shown_only_after_a_standby_has_it",
+                body: field::a_waiting_commit_is_not_shown_early,
+            },
             Case { name: "an_old_primary_that_boots_cut_off_stays_read_only", body: returns::boots_cut_off },
             Case { name: "a_thawed_primary_loses_nothing_in_sync", body: guard::thawed_sync },
             Case { name: "an_open_session_gets_no_answer_after_the_deadline", body: sessions::agent_alive },
@@ -52,6 +57,14 @@ fn main() -> ExitCode {
             },
             Case { name: "a_killed_agent_costs_no_failover", body: agents::killed },
             Case { name: "people_ask_and_move_the_primary_with_sb_cli", body: agents::answers_people },
+            Case {
+                name: "a_pause_ends_by_itself_and_everybody_is_told",
+                body: field::a_pause_ends_by_itself,
+            },
+            Case {
+                name: "a_slot_is_given_up_at_its_budget_and_its_server_copied_anew",
+                body: field::a_slot_is_given_up_and_its_server_comes_back,
+            },
         ],
     })
 }
