@@ -10,8 +10,9 @@ use std::collections::BinaryHeap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixDatagram;
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -20,16 +21,31 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 const NOTIF_RECV: libc::c_ulong = 0xc050_2100;
 const NOTIF_SEND: libc::c_ulong = 0xc018_2101;
 
+/// Longest time after which a brake that was let go lets go what it holds, in milliseconds.
+const LET_GO_MS_MAX: u16 = 100;
+
 /// How much longer every sync takes, for all programs of a server.
 #[derive(Debug, Clone, Default)]
 pub struct Brake {
-    delay_ms: Arc<AtomicU32>,
+    force: Arc<Force>,
+}
+
+#[derive(Debug, Default)]
+struct Force {
+    delay_ms: AtomicU32,
+    /// What lies on another disk.
+    spared: Mutex<Option<PathBuf>>,
 }
 
 impl Brake {
-    /// Lets every sync from here on take so much longer.
+    /// Lets every sync from here on take so much longer. With 0 also those that wait go on.
     pub fn set(&self, delay_ms: u32) {
-        self.delay_ms.store(delay_ms, Ordering::Relaxed);
+        self.force.delay_ms.store(delay_ms, Ordering::Relaxed);
+    }
+
+    /// Spares the files below this path, as if they were on another disk.
+    pub fn spare(&self, path: PathBuf) {
+        *self.force.spared.lock().unwrap_or_else(PoisonError::into_inner) = Some(path);
     }
 
     /// Serves the calls that a listener tells of, on a thread of its own, until the last process behind it has ended.
@@ -37,9 +53,9 @@ impl Brake {
     /// # Errors
     /// When a thread cannot be made.
     pub fn serve(&self, listener: OwnedFd) -> io::Result<()> {
-        let delay_ms = Arc::clone(&self.delay_ms);
+        let force = Arc::clone(&self.force);
         std::thread::Builder::new().name("lab-brake".into()).spawn(move || {
-            if let Err(error) = let_pass(&listener, &delay_ms) {
+            if let Err(error) = let_pass(&listener, &force) {
                 tracing::error!(%error, "a server's disk is not braked any more; its programs cannot sync");
             }
         })?;
@@ -120,13 +136,13 @@ fn filter() -> Vec<libc::sock_filter> {
     ]
 }
 
-fn let_pass(listener: &OwnedFd, delay_ms: &AtomicU32) -> io::Result<()> {
+fn let_pass(listener: &OwnedFd, force: &Force) -> io::Result<()> {
     let mut waiting: BinaryHeap<Reverse<(Instant, u64)>> = BinaryHeap::new();
     loop {
         let wait = waiting.peek().map(|Reverse((due, _))| due.saturating_duration_since(Instant::now()));
         // One millisecond more than the rest: rounded down it would spin.
         let timeout = wait.map_or(PollTimeout::NONE, |wait| {
-            u16::try_from(wait.as_millis() + 1).map_or(PollTimeout::MAX, PollTimeout::from)
+            PollTimeout::from(u16::try_from(wait.as_millis() + 1).unwrap_or(LET_GO_MS_MAX).min(LET_GO_MS_MAX))
         });
         let mut fds = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
         match poll(&mut fds, timeout) {
@@ -135,16 +151,15 @@ fn let_pass(listener: &OwnedFd, delay_ms: &AtomicU32) -> io::Result<()> {
         }
         let events = fds[0].revents().unwrap_or(PollFlags::empty());
         if events.contains(PollFlags::POLLIN)
-            && let Some(id) = receive(listener)
+            && let Some(call) = receive(listener)
         {
-            let delay = Duration::from_millis(delay_ms.load(Ordering::Relaxed).into());
-            waiting.push(Reverse((Instant::now() + delay, id)));
+            waiting.push(Reverse((Instant::now() + force.on(&call), call.id)));
         } else if events.intersects(PollFlags::POLLHUP | PollFlags::POLLERR) {
             return Ok(());
         }
         let now = Instant::now();
         while let Some(Reverse((due, id))) = waiting.peek().copied()
-            && due <= now
+            && (due <= now || force.delay_ms.load(Ordering::Relaxed) == 0)
         {
             waiting.pop();
             go_on(listener, id);
@@ -152,13 +167,34 @@ fn let_pass(listener: &OwnedFd, delay_ms: &AtomicU32) -> io::Result<()> {
     }
 }
 
-/// The number of the next call; nothing when its process has died meanwhile.
-fn receive(listener: &OwnedFd) -> Option<u64> {
+/// A call that waits.
+struct Call {
+    id: u64,
+    process: u32,
+    descriptor: u64,
+}
+
+impl Force {
+    /// How much longer this call takes.
+    fn on(&self, call: &Call) -> Duration {
+        let spared = self.spared.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = || std::fs::read_link(format!("/proc/{}/fd/{}", call.process, call.descriptor));
+        if spared.as_ref().is_some_and(|spared| file().is_ok_and(|file| file.starts_with(spared))) {
+            return Duration::ZERO;
+        }
+        Duration::from_millis(self.delay_ms.load(Ordering::Relaxed).into())
+    }
+}
+
+/// The next call; nothing when its process has died meanwhile.
+fn receive(listener: &OwnedFd) -> Option<Call> {
     // SAFETY: all zeros is a valid notification, and the kernel wants them.
     let mut notification: libc::seccomp_notif = unsafe { std::mem::zeroed() };
     // SAFETY: the kernel fills one notification, which outlives the call.
     let got = unsafe { libc::ioctl(listener.as_raw_fd(), NOTIF_RECV as _, &raw mut notification) };
-    (got == 0).then_some(notification.id)
+    let call =
+        || Call { id: notification.id, process: notification.pid, descriptor: notification.data.args[0] };
+    (got == 0).then(call)
 }
 
 /// Lets a call be carried out. Its process may have died, which does not matter.

@@ -38,6 +38,7 @@ use crate::{
     Promise, Session, Storage, Term, Timings, Trigger,
 };
 use answers::Answers;
+use election::Judged;
 use failsafe::FailsafeNews;
 use guard::Told;
 use hold::Hold;
@@ -194,6 +195,8 @@ pub struct Machine {
     /// How long the own lease should be.
     pace: Pace,
     storage: Storage,
+    /// How the succession of the lease at hand was judged last.
+    judged: Option<Judged>,
 }
 
 impl Machine {
@@ -244,6 +247,7 @@ impl Machine {
             failsafe_news: FailsafeNews::default(),
             pace: Pace::default(),
             storage: Storage::Answers,
+            judged: None,
         }
     }
 

@@ -21,7 +21,7 @@ use crate::scene::{FAILOVER, REJOIN, Scene};
 const KEPT_OUT: Duration = Duration::from_secs(6);
 
 /// Of one message in the log, in bytes.
-const MESSAGE_BYTES: u32 = 8 << 20;
+pub const MESSAGE_BYTES: u32 = 8 << 20;
 
 /// Between two looks of an impatient client.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
@@ -116,7 +116,7 @@ async fn sees_at_last(access: Access, place: Place) -> i64 {
 }
 
 /// What PostgreSQL answers its superuser on that server; nothing while it does not answer.
-fn superuser(scene: &Scene, at: Place, sql: &str) -> Option<String> {
+pub fn superuser(scene: &Scene, at: Place, sql: &str) -> Option<String> {
     let run = &scene.lab().host(at).expect("a server").directories().run;
     let words = sb_e2e::postgres::step_down();
     let answer = Command::new(&words[0])
@@ -136,8 +136,10 @@ fn set(scene: &Scene, at: Place, statements: &[&str]) {
     }
 }
 
-fn told(scene: &Scene, at: Place, kind: &str) -> bool {
-    scene.events(at).iter().any(|event| event.kind == kind)
+pub fn told(scene: &Scene, at: Place, kind: &str) -> bool {
+    // An agent that starts does not answer yet.
+    let events = scene.wait_for(scene.lab().agents().events(at, 0)).unwrap_or_default();
+    events.iter().any(|event| event.kind == kind)
 }
 
 /// Lets the log of the primary grow.

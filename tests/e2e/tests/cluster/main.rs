@@ -2,6 +2,7 @@
 //! off; the other cases share a cluster as long as each leaves it whole, the synchronous ones first.
 
 mod agents;
+mod disks;
 mod durability;
 mod field;
 mod guard;
@@ -23,6 +24,8 @@ fn main() -> ExitCode {
             Case { name: "host_loss_sync_loses_nothing", body: scenarios::host_loss },
             Case { name: "site_loss_sync_loses_nothing", body: scenarios::site_loss },
             Case { name: "partition_sync_loses_nothing", body: scenarios::partition },
+            Case { name: "a_full_disk_below_a_primary_is_a_failover", body: disks::full },
+            Case { name: "a_hung_disk_below_a_primary_is_a_failover", body: disks::hung },
             Case { name: "two_failures_in_a_row_are_survived", body: returns::two_in_a_row },
             Case { name: "a_wiped_server_rejoins_under_a_new_incarnation", body: returns::wiped },
             Case { name: "a_data_directory_of_another_cluster_is_left_alone", body: returns::foreign_data },

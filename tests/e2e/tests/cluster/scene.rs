@@ -10,7 +10,7 @@ use sb_api::Event;
 use sb_lab::demo::{Frame, Limits, Outcome, Screen, play, table};
 use sb_lab::fault::{Fault, Part, Target};
 use sb_lab::lab::Lab;
-use sb_lab::options::{Durability, LabOptions, Scenario};
+use sb_lab::options::{Durability, Equipment, LabOptions, Scenario};
 use sb_lab::picture::Picture;
 use sb_lab::place::Place;
 use sb_lab::recorder::{Access, Findings, Ledger, Recorder, RecorderPlan, check};
@@ -30,6 +30,10 @@ thread_local! {
     static LEFT: RefCell<Option<Scene>> = const { RefCell::new(None) };
 }
 
+fn plain(durability: Durability) -> LabOptions {
+    LabOptions { durability, ..LabOptions::default() }
+}
+
 /// A lab for one case or for some that follow each other. Dropping it ends its servers and removes their files.
 pub struct Scene {
     name: &'static str,
@@ -41,13 +45,16 @@ pub struct Scene {
 impl Scene {
     /// A lab whose servers are switched off.
     pub fn set(inside: &Inside, name: &'static str, durability: Durability) -> Self {
+        Self::set_with(inside, name, plain(durability))
+    }
+
+    fn set_with(inside: &Inside, name: &'static str, options: LabOptions) -> Self {
         // Two labs at once have no room on a small machine.
         LEFT.set(None);
         static ROOT: OnceLock<PathBuf> = OnceLock::new();
         let root = ROOT.get_or_init(|| inside.mount().expect("mounts")).join(name);
         std::fs::create_dir_all(&root).expect("a directory");
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        let options = LabOptions { durability, ..LabOptions::default() };
         let guard = runtime.enter();
         let lab = Lab::build(&root, &options)
             .unwrap_or_else(|error| panic!("{error}\nhint: {}", error.hint().unwrap_or_default()));
@@ -59,8 +66,18 @@ impl Scene {
     /// is one of this durability, because to bring up six servers takes longer than most cases. Who is primary is
     /// for the case to find out. A case that fails takes its cluster along.
     pub fn shared(inside: &Inside, name: &'static str, durability: Durability, case: impl FnOnce(&Self)) {
-        let left = LEFT.take().filter(|scene| scene.options.durability == durability);
-        let mut scene = left.unwrap_or_else(|| Self::up(inside, name, durability));
+        Self::shared_with(inside, name, plain(durability), case);
+    }
+
+    /// The same on servers with disks of their own, on which everything can go wrong; commits wait for another site.
+    pub fn shared_with_disks(inside: &Inside, name: &'static str, case: impl FnOnce(&Self)) {
+        let options = LabOptions { equipment: Equipment::Disks, ..plain(Durability::Sync) };
+        Self::shared_with(inside, name, options, case);
+    }
+
+    fn shared_with(inside: &Inside, name: &'static str, options: LabOptions, case: impl FnOnce(&Self)) {
+        let left = LEFT.take().filter(|scene| scene.options == options);
+        let mut scene = left.unwrap_or_else(|| Self::up(inside, name, options));
         scene.name = name;
         case(&scene);
         scene.until("every server followed the primary again", REJOIN, Picture::whole);
@@ -68,8 +85,8 @@ impl Scene {
     }
 
     /// A lab whose servers are all up.
-    fn up(inside: &Inside, name: &'static str, durability: Durability) -> Self {
-        let scene = Self::set(inside, name, durability);
+    fn up(inside: &Inside, name: &'static str, options: LabOptions) -> Self {
+        let scene = Self::set_with(inside, name, options);
         scene.lab.switch_on();
         scene.until("all sites were up", UP, Picture::whole);
         scene
