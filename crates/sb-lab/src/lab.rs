@@ -90,6 +90,7 @@ pub struct Lab {
     agents: Agents,
     /// The agent's program, and the same under another name.
     agent_programs: [PathBuf; 2],
+    store: StoreChoice,
     files: PathBuf,
     logs: PathBuf,
 }
@@ -135,7 +136,7 @@ impl Lab {
         let hosts = Place::servers().map(host).collect::<Result<Vec<_>, LabError>>()?;
         let agents = Agents::new(hosts.iter().map(Host::directories));
         let logs = options.logs.clone();
-        Ok(Self { hosts, network, credentials, agents, agent_programs, files, logs })
+        Ok(Self { hosts, network, credentials, agents, agent_programs, store: options.store, files, logs })
     }
 
     /// Switches every server on.
@@ -147,6 +148,12 @@ impl Lab {
     #[must_use]
     pub fn host(&self, place: Place) -> Option<&Host> {
         self.hosts.get(place.index())
+    }
+
+    /// Where the cluster keeps its record.
+    #[must_use]
+    pub fn store(&self) -> StoreChoice {
+        self.store
     }
 
     /// Every server.

@@ -28,7 +28,9 @@ use crate::operations::Operations;
 use crate::packet_fence::PacketFence;
 use crate::peers::Peers;
 use crate::persisted::Memory;
-use crate::postgres::{Driver, DriverConfig, Housekeeping, Seen, Watcher};
+use crate::postgres::{Driver, DriverConfig, Housekeeping, Seen, Watcher, collations, home};
+use crate::recovery::branch::{self, BranchWatch};
+use crate::recovery::carry_out;
 use crate::replicated::Replicated;
 use crate::reserve::Reserve;
 use crate::runtime::{EVENTS_WAITING_MAX, Runtime};
@@ -36,7 +38,7 @@ use crate::storage_probe::StorageProbe;
 use crate::store::StoreOpening;
 use crate::teller::Teller;
 use crate::troubles::Troubles;
-use crate::view::Agent;
+use crate::view::{Agent, RecoveryLine};
 use crate::{AgentError, Layout, boottime, topology_copy};
 
 /// Connections of the store's peers that may wait to be served.
@@ -64,7 +66,13 @@ pub struct AgentConfig {
 /// When it cannot begin.
 pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), AgentError> {
     let base = Base::load(&config)?;
-    let store = base.open_store().await?;
+    let opening = base.opening();
+    carry_out(&opening, &stop).await?;
+    branch::leave(&opening).await?;
+    if stop.is_cancelled() {
+        return Ok(());
+    }
+    let store = opening.open(&base.data_dir()).await?;
     base.journal.record(Entry::new("agent.started", "the agent has started"));
     let listeners = base.listen().await?;
     let mut parts = Parts::default();
@@ -122,8 +130,8 @@ impl Base {
         })
     }
 
-    async fn open_store(&self) -> Result<Store<Replicated>, AgentError> {
-        let opening = StoreOpening {
+    fn opening(&self) -> StoreOpening<'_> {
+        StoreOpening {
             layout: &self.layout,
             identity: &self.identity,
             me: &self.me,
@@ -131,8 +139,7 @@ impl Base {
             credentials: &self.credentials,
             journal: &self.journal,
             reserve: &self.reserve,
-        };
-        opening.open(&self.data_dir()).await
+        }
     }
 
     async fn listen(&self) -> Result<Listeners, AgentError> {
@@ -179,10 +186,18 @@ impl Base {
         }
         let seen = watch_postgres(driver.clone(), &guard, teller, &state_seen, parts, stop);
         let operations = Operations::open(self.layout.state_dir().join("operations.json"));
+        operations.note_withdrawn(&store.watch().borrow().view.branch);
         let cluster_id = self.identity.cluster_id.clone();
         let (topology, me, credentials) = (&self.topology, &self.me, &self.credentials);
-        let membership =
-            Membership::new(store.clone(), topology.clone(), me.clone(), cluster_id, credentials.clone());
+        let generation = branch::Heard::read(&self.layout)?.generation;
+        let (membership, kept_out) = Membership::new(
+            store.clone(),
+            topology.clone(),
+            me.clone(),
+            cluster_id,
+            credentials.clone(),
+            generation,
+        );
         let failsafe = FailsafeLine::new(topology.clone(), credentials.clone(), sender.clone());
         let runtime = Runtime {
             machine,
@@ -206,6 +221,7 @@ impl Base {
         let keeping = keeping.keep(self.journal.clone(), self.troubles.clone(), stop.clone());
         parts.begin("the reserve on the disk", keeping);
         parts.begin("the store", until_failed(store.clone()));
+        parts.begin("the watch for a newer store", self.branch_watch(&store, stop).run());
         Ok(Arc::new(Agent {
             identity: self.identity.clone(),
             me: me.clone(),
@@ -220,7 +236,25 @@ impl Base {
             operations,
             failsafe,
             troubles: self.troubles.clone(),
+            recovery: RecoveryLine {
+                layout: self.layout.clone(),
+                memory: self.memory.clone(),
+                kept_out,
+                stop: stop.clone(),
+            },
         }))
+    }
+
+    fn branch_watch(&self, store: &Store<Replicated>, stop: &CancellationToken) -> BranchWatch {
+        BranchWatch {
+            store: store.clone(),
+            layout: self.layout.clone(),
+            topology: self.topology.clone(),
+            me: self.me.clone(),
+            credentials: self.credentials.clone(),
+            journal: self.journal.clone(),
+            stop: stop.clone(),
+        }
     }
 
     fn driver(
@@ -338,6 +372,10 @@ fn watch_postgres(
     };
     let (watcher, seen) = Watcher::new(driver.clone(), guard.clone(), teller, state.clone());
     parts.begin("the watch on PostgreSQL", watcher.run(stop.clone()));
+    let differing = collations::watch(driver.clone(), stop.clone());
+    parts.begin("the watch on collations", differing);
+    let way_home = home::watch(driver.clone(), seen.clone(), state.clone(), stop.clone());
+    parts.begin("the watch on the way home", way_home);
     let housekeeping = Housekeeping::new(driver, state.clone());
     parts.begin("the primary's standing work", housekeeping.run(stop.clone()));
     seen

@@ -14,6 +14,8 @@ pub enum Topic {
     Slots,
     /// The libraries sort otherwise than those that the data was written with.
     Collations,
+    /// The primary is not where people want it, and could be.
+    Home,
 }
 
 /// The troubles of one server.

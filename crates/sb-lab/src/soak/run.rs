@@ -132,7 +132,7 @@ impl Run<'_> {
     }
 
     async fn go_wrong(&mut self, workload: &Workload) -> Result<(), SoakError> {
-        let mut nemesis = Nemesis::new(self.plan.seed);
+        let mut nemesis = Nemesis::new(self.plan.seed, self.lab.store());
         let mut next = Duration::from_secs(5);
         while self.clock.now() < self.plan.time {
             tokio::time::sleep(next.saturating_sub(self.clock.now())).await;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sb_lab::fault::{Fault, Part};
+use sb_lab::options::{Durability, Equipment, LabOptions};
 use sb_lab::picture::Picture;
 use sb_lab::place::Place;
 use sb_lab::recorder::RecorderPlan;
@@ -18,6 +19,11 @@ const FOR_EVER: Duration = Duration::from_secs(600);
 /// More segments than PostgreSQL may have made before they were needed.
 const MESSAGES_MAX: usize = 64;
 
+/// Each server with a disk of its own, on which everything can go wrong; commits wait for another site.
+fn with_disks() -> LabOptions {
+    LabOptions { durability: Durability::Sync, equipment: Equipment::Disks, ..LabOptions::default() }
+}
+
 fn another_leads(scene: &Scene, old: Place) {
     scene.until("another server was primary", FAILOVER, |picture| {
         picture.primary().is_some_and(|server| server.place != old)
@@ -32,7 +38,7 @@ fn problems(scene: &Scene, at: Place) -> String {
 /// patroni #1732, #2997, #3102: the disk of the primary fills up, with its log, its data and the agent's state on it.
 /// PostgreSQL ends and cannot be started; the agent works on, gives the lease back, and says what is wrong.
 pub fn full(inside: &Inside) {
-    Scene::shared_with_disks(inside, "full-disk", |scene| {
+    Scene::shared_with(inside, "full-disk", with_disks(), |scene| {
         let (old, term) = (scene.primary(), scene.term());
         let office = scene.write(old, RecorderPlan::office());
         let agent = part(scene, old, Part::Agent).expect("an agent");
@@ -61,7 +67,7 @@ pub fn full(inside: &Inside) {
 /// on another one and the agent's renewals would go on for ever. The server notices by a write of its own and lets the
 /// lease lapse; the guard ends PostgreSQL without that disk.
 pub fn hung(inside: &Inside) {
-    Scene::shared_with_disks(inside, "hung-disk", |scene| {
+    Scene::shared_with(inside, "hung-disk", with_disks(), |scene| {
         let old = scene.primary();
         let office = scene.write(old, RecorderPlan::office());
         let host = scene.lab().host(old).expect("a server");

@@ -10,7 +10,7 @@ use sb_api::Event;
 use sb_lab::demo::{Frame, Limits, Outcome, Screen, play, table};
 use sb_lab::fault::{Fault, Part, Target};
 use sb_lab::lab::Lab;
-use sb_lab::options::{Durability, Equipment, LabOptions, Scenario};
+use sb_lab::options::{Durability, LabOptions, Scenario};
 use sb_lab::picture::Picture;
 use sb_lab::place::Place;
 use sb_lab::recorder::{Access, Findings, Ledger, Recorder, RecorderPlan, check};
@@ -30,10 +30,6 @@ thread_local! {
     static LEFT: RefCell<Option<Scene>> = const { RefCell::new(None) };
 }
 
-fn plain(durability: Durability) -> LabOptions {
-    LabOptions { durability, ..LabOptions::default() }
-}
-
 /// A lab for one case or for some that follow each other. Dropping it ends its servers and removes their files.
 pub struct Scene {
     name: &'static str,
@@ -45,10 +41,11 @@ pub struct Scene {
 impl Scene {
     /// A lab whose servers are switched off.
     pub fn set(inside: &Inside, name: &'static str, durability: Durability) -> Self {
-        Self::set_with(inside, name, plain(durability))
+        Self::set_with(inside, name, LabOptions { durability, ..LabOptions::default() })
     }
 
-    fn set_with(inside: &Inside, name: &'static str, options: LabOptions) -> Self {
+    /// The same, built in another way than by default.
+    pub fn set_with(inside: &Inside, name: &'static str, options: LabOptions) -> Self {
         // Two labs at once have no room on a small machine.
         LEFT.set(None);
         static ROOT: OnceLock<PathBuf> = OnceLock::new();
@@ -66,16 +63,11 @@ impl Scene {
     /// is one of this durability, because to bring up six servers takes longer than most cases. Who is primary is
     /// for the case to find out. A case that fails takes its cluster along.
     pub fn shared(inside: &Inside, name: &'static str, durability: Durability, case: impl FnOnce(&Self)) {
-        Self::shared_with(inside, name, plain(durability), case);
+        Self::shared_with(inside, name, LabOptions { durability, ..LabOptions::default() }, case);
     }
 
-    /// The same on servers with disks of their own, on which everything can go wrong; commits wait for another site.
-    pub fn shared_with_disks(inside: &Inside, name: &'static str, case: impl FnOnce(&Self)) {
-        let options = LabOptions { equipment: Equipment::Disks, ..plain(Durability::Sync) };
-        Self::shared_with(inside, name, options, case);
-    }
-
-    fn shared_with(inside: &Inside, name: &'static str, options: LabOptions, case: impl FnOnce(&Self)) {
+    /// The same, on a cluster that is built in another way than by default.
+    pub fn shared_with(inside: &Inside, name: &'static str, options: LabOptions, case: impl FnOnce(&Self)) {
         let left = LEFT.take().filter(|scene| scene.options == options);
         let mut scene = left.unwrap_or_else(|| Self::up(inside, name, options));
         scene.name = name;
@@ -183,13 +175,19 @@ impl Scene {
     /// Ends the clients and fails unless a server gets to have every row that they were promised. Returns their book.
     pub fn nothing_is_lost_after(&self, recorder: Recorder, on: Place) -> Ledger {
         let ledger = recorder.finish();
+        self.nothing_is_lost_of(&ledger, on);
+        ledger
+    }
+
+    /// Fails unless a server gets to have every row that is promised in a client's book.
+    pub fn nothing_is_lost_of(&self, ledger: &Ledger, on: Place) {
         assert!(ledger.acknowledged() > 0, "nothing was acknowledged, so nothing was shown");
         let began = Instant::now();
         loop {
-            let findings = self.compare(&ledger, on);
+            let findings = self.compare(ledger, on);
             // A standby may still be replaying; a row too many does not go away.
             if findings.clean() {
-                return ledger;
+                return;
             }
             assert!(
                 findings.invented_nothing() && began.elapsed() < REPLAY,

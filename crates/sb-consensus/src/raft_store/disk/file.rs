@@ -9,6 +9,7 @@ use crate::replica::{Disk, DiskContent, DiskError, Record, Snapshot};
 
 use super::super::config::MakeRoom;
 use super::frame;
+use super::recovery::NewFiles;
 use super::identity::{Directory, failed, replace_file, sync_directory};
 
 /// Entries of at most [`crate::limits::ENTRY_BYTES_MAX`] that fit one record.
@@ -39,6 +40,12 @@ impl FileDisk {
             settle_first_snapshot(&directory)?;
         }
         Ok(Self { directory, log, end, make_room: MakeRoom::none() })
+    }
+
+    /// The files that [`create`](Self::create) would write, as bytes.
+    pub(crate) fn files(content: &DiskContent, identity: Vec<u8>) -> Option<NewFiles> {
+        let snapshot = frame::encode(content.snapshot.as_ref()?)?;
+        Some(NewFiles { log: frame::encode(&content.log())?, snapshot, identity })
     }
 
     /// Reads what is there and cuts a torn tail off.
@@ -79,6 +86,11 @@ impl FileDisk {
 
     fn replace_whole(&self, path: &Path, bytes: &[u8]) -> Result<File, DiskError> {
         self.make_room.until_it_fits(|| replace_file(path, bytes).map_err(full_or_fatal(path)))
+    }
+
+    /// Gives the directory back.
+    pub(crate) fn into_directory(self) -> Directory {
+        self.directory
     }
 
     fn write_log(&self, bytes: &[u8]) -> Result<(), DiskError> {

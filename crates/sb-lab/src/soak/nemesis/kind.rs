@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Draw;
+use super::{Draw, EtcdKind};
 use crate::fault::{Fault, Part, Target};
 use crate::place::Place;
 
@@ -44,10 +44,12 @@ pub enum Kind {
     SlowSync,
     UpgradeAgent,
     Switchover,
+    #[serde(untagged)]
+    Etcd(EtcdKind),
 }
 
 impl Kind {
-    /// All of them.
+    /// All of them, but those of an etcd.
     pub const ALL: [Self; 18] = [
         Self::KillAgent,
         Self::KillGuard,
@@ -91,6 +93,7 @@ impl Kind {
             | Self::LosePackets
             | Self::FullDisk
             | Self::SlowSync => Scope::Wider,
+            Self::Etcd(kind) => kind.scope(),
         }
     }
 
@@ -119,6 +122,7 @@ impl Kind {
             Self::SlowSync => Fault::SlowDisk(target, SLOW_SYNC_MS),
             Self::UpgradeAgent => Fault::Upgrade(target),
             Self::Switchover => return Vec::new(),
+            Self::Etcd(kind) => kind.begin(victim),
         }]
     }
 
@@ -138,6 +142,7 @@ impl Kind {
             | Self::LosePackets => Some(Fault::Heal),
             Self::FullDisk => Some(Fault::FreeDisk(target)),
             Self::SlowSync => Some(Fault::SlowDisk(target, 0)),
+            Self::Etcd(kind) => kind.end(victim),
             Self::KillAgent
             | Self::KillGuard
             | Self::KillPostgres
