@@ -149,7 +149,8 @@ impl Membership {
         let voters = self.topology.voters_without(&record.branch.given_up);
         let due = health.membership.learners().find(|member| {
             let name = member.name.parse::<ServerName>();
-            let chosen = name.is_ok_and(|name| voters.contains(&name) && !self.is_stood_in_for(&name, health));
+            let chosen =
+                name.is_ok_and(|name| voters.contains(&name) && !self.is_stood_in_for(&name, health));
             chosen && health.progress.get(&member.id).is_some_and(|p| p.caught_up)
         });
         if let Some(member) = due {
@@ -251,7 +252,9 @@ fn refuse_by_branch(branch: &Branch, peer: &ServerName, generation: u64) -> Refu
         let title = "this store was given up, and another one recovered in its place";
         let problem = Problem::refused("join.older_store", title);
         let own = branch.generation;
-        return Err(Box::new(problem.detail(format!("It is generation {own}, `{peer}` knows {generation}."))));
+        return Err(Box::new(
+            problem.detail(format!("It is generation {own}, `{peer}` knows {generation}.")),
+        ));
     }
     if branch.given_up.contains(peer) {
         return Err(Box::new(Problem::refused(GIVEN_UP, given_up(peer))));
@@ -262,7 +265,9 @@ fn refuse_by_branch(branch: &Branch, peer: &ServerName, generation: u64) -> Refu
 /// What a person is told about a server that was declared lost.
 #[must_use]
 pub fn given_up(server: &ServerName) -> String {
-    format!("`{server}` was declared lost and stays out until a person lets it back in: sb-cli server rejoin {server}")
+    format!(
+        "`{server}` was declared lost and stays out until a person lets it back in: sb-cli server rejoin {server}"
+    )
 }
 
 fn elsewhere(health: &StoreHealth) -> Refused<JoinAnswer> {

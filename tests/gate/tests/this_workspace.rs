@@ -1,7 +1,7 @@
 //! The rules, applied to this repository.
 
 use sb_gate::workspace::Workspace;
-use sb_gate::{Finding, clocks, documents, files, layers};
+use sb_gate::{Finding, clocks, codes, documents, files, layers};
 
 fn workspace() -> Workspace {
     Workspace::read().expect("cargo can describe the workspace that it built")
@@ -57,4 +57,9 @@ fn tests_that_the_table_of_failures_names_exist() {
 #[test]
 fn nothing_that_decides_reads_the_wall_clock() {
     assert_none(&clocks::check(&workspace()).unwrap());
+}
+
+#[test]
+fn every_code_that_the_programs_print_is_explained() {
+    assert_none(&codes::check(&workspace()).unwrap());
 }

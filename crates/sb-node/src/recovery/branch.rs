@@ -109,7 +109,8 @@ pub async fn leave(opening: &StoreOpening<'_>) -> Result<(), AgentError> {
     let left = RaftStore::<Replicated>::leave(&raft)?;
     let left = left.map(|path| path.display().to_string()).unwrap_or_default();
     let entry = Entry::new("store.left", "this server has left a store that was given up");
-    let detail = format!("A recovery elsewhere made generation {generation}; the old store is kept in {left}.");
+    let detail =
+        format!("A recovery elsewhere made generation {generation}; the old store is kept in {left}.");
     opening.journal.record(entry.detail(detail));
     Ok(())
 }

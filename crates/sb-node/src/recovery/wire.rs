@@ -15,9 +15,8 @@ pub fn to_wire(position: &Position) -> LogPosition {
 /// A position as it was told; [`None`] when it makes no sense.
 #[must_use]
 pub fn from_wire(told: &LogPosition) -> Option<Position> {
-    let fork = |f: &LogFork| {
-        Some(Fork { from: TimelineId::try_from(f.timeline).ok()?, at: f.lsn.parse().ok()? })
-    };
+    let fork =
+        |f: &LogFork| Some(Fork { from: TimelineId::try_from(f.timeline).ok()?, at: f.lsn.parse().ok()? });
     let forks = told.forks.iter().map(fork).collect::<Option<Vec<_>>>()?;
     let lineage = Lineage::new(forks, TimelineId::try_from(told.timeline).ok()?).ok()?;
     Some(Position { lineage, flushed: told.lsn.parse().ok()? })

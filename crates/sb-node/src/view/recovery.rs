@@ -99,11 +99,19 @@ impl Agent {
         let operation = new_operation(id, "recover", &by.name, &steps(&to, &given_up, wait));
         let accepted = request.accept_data_loss_bytes;
         if request.dry_run {
-            let result = format!("`{to}` would be primary of a store of its own; up to {} may be lost", bytes(accepted));
+            let result = format!(
+                "`{to}` would be primary of a store of its own; up to {} may be lost",
+                bytes(accepted)
+            );
             return Ok(planned(operation, result));
         }
-        let recovery =
-            Recovery { id, server: to.clone(), given_up, accept_data_loss_bytes: accepted, by: by.name.clone() };
+        let recovery = Recovery {
+            id,
+            server: to.clone(),
+            given_up,
+            accept_data_loss_bytes: accepted,
+            by: by.name.clone(),
+        };
         self.begin_recovery(operation, recovery, wait).await
     }
 
@@ -128,7 +136,8 @@ impl Agent {
         };
         written.map_err(|panic| failed(panic.to_string()))?.map_err(|error| failed(error.to_string()))?;
         self.operations.begin(operation.clone(), mark).await;
-        let entry = Entry::new("store.recovery_asked", "a person asked to go on without the majority of the store");
+        let entry =
+            Entry::new("store.recovery_asked", "a person asked to go on without the majority of the store");
         self.journal.record(entry.detail(format!("By `{}`.", operation.by)));
         let stop = self.recovery.stop.clone();
         tokio::spawn(async move {
@@ -171,7 +180,8 @@ impl Agent {
             return Ok(());
         };
         let problem = Problem::refused("recover.etcd", "the store is etcd, which has a recovery of its own");
-        let detail = format!("The cluster's record is its key `{key}`; agents go on by themselves once etcd answers.");
+        let detail =
+            format!("The cluster's record is its key `{key}`; agents go on by themselves once etcd answers.");
         let hint = "Recover etcd on one of its members: etcd --force-new-cluster, or etcdutl snapshot restore. Then, if \
                     nobody takes over: sb-cli failover --to SERVER";
         Err(Box::new(problem.detail(detail).hint(hint)))
@@ -222,7 +232,10 @@ impl Agent {
 fn steps(to: &ServerName, given_up: &BTreeSet<ServerName>, wait: Duration) -> [String; 4] {
     let names: Vec<_> = given_up.iter().map(ServerName::as_str).collect();
     [
-        format!("the agent of `{to}` starts again and waits {} s, until the last lease has certainly ended", wait.as_secs()),
+        format!(
+            "the agent of `{to}` starts again and waits {} s, until the last lease has certainly ended",
+            wait.as_secs()
+        ),
         format!("`{to}` begins a store of its own; {} are refused from then on", names.join(", ")),
         format!("`{to}` takes the lease and is promoted"),
         "the other servers that answer join the new store as new incarnations".to_owned(),

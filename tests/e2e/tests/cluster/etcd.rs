@@ -116,7 +116,8 @@ pub fn fenced(inside: &Inside) {
 }
 
 fn writes_go_on(scene: &Scene) {
-    scene.write(scene.primary(), RecorderPlan::office()).finish();
+    let ledger = scene.write(scene.primary(), RecorderPlan::office()).finish();
+    assert!(ledger.acknowledged() > 0, "nothing was acknowledged any more");
 }
 
 fn rest_of_the_lease(scene: &Scene, primary: Place) -> Duration {

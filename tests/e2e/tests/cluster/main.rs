@@ -7,6 +7,7 @@ mod durability;
 mod field;
 mod etcd;
 mod guard;
+mod recover;
 mod returns;
 mod scenarios;
 mod scene;
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
                 name: "a_slot_is_given_up_at_its_budget_and_its_server_copied_anew",
                 body: field::a_slot_is_given_up_and_its_server_comes_back,
             },
+            Case { name: "a_lost_majority_is_recovered_by_a_person", body: recover::lost_majority },
             Case { name: "on_etcd_the_loss_of_a_host_with_its_member_loses_nothing", body: etcd::host_loss },
             Case { name: "on_etcd_a_site_that_is_cut_off_is_fenced", body: etcd::partition },
             Case { name: "a_stall_of_etcd_shorter_than_the_lease_demotes_nobody", body: etcd::short_stall },

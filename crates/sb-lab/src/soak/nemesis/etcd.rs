@@ -14,7 +14,7 @@ const SLOW_SYNC_MS: u32 = 400;
 const HICCUP: Duration = Duration::from_millis(1_200);
 
 /// One kind of fault of etcd alone: no server is touched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EtcdKind {
     /// The member at the victim's site is killed, and started again on its data.

@@ -22,7 +22,7 @@ pub enum Scope {
 }
 
 /// One kind of fault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "each says what it is; what it does is in `Kind::begin`")]
 pub enum Kind {
@@ -124,6 +124,12 @@ impl Kind {
             Self::Switchover => return Vec::new(),
             Self::Etcd(kind) => kind.begin(victim),
         }]
+    }
+
+    /// Which servers it touches.
+    #[must_use]
+    pub fn strikes(self, victim: Place) -> Vec<Place> {
+        if self == Self::IsolateSite { Target::site_of(victim).places().to_vec() } else { vec![victim] }
     }
 
     /// The fault that ends it; nothing where the supervision or the cluster does.

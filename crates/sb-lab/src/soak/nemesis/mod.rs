@@ -2,6 +2,7 @@
 
 mod etcd;
 mod kind;
+mod storm;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use rand::{Rng, SeedableRng};
 
 pub use etcd::EtcdKind;
 pub use kind::{Kind, Scope};
+pub use storm::{Blow, VOTERS_STRUCK_MAX, bounded};
 
 use crate::options::StoreChoice;
 use crate::place::{Place, SERVERS_COUNT};
