@@ -31,7 +31,7 @@ pub use command::{Command, RepairReason, SyncStandbys};
 pub use elect::{Election, Ranked, elect};
 pub use event::{
     Armed, Broken, DataDirectory, Event, Follower, GuardReport, Observation, OpFailure, OpOutput, Processes,
-    ProposalResult, Role,
+    ProposalResult, Role, Storage,
 };
 pub use failsafe::{FailsafeAnswer, FailsafePromise, FailsafeQuestion, FailsafeRefusal};
 pub use ids::{AskId, Incarnation, OpId, ProposalId, RenewalNumber, Round, Seq, Session, Term};

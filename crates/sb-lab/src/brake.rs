@@ -21,6 +21,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 const NOTIF_RECV: libc::c_ulong = 0xc050_2100;
 const NOTIF_SEND: libc::c_ulong = 0xc018_2101;
 
+/// Longest time after which a brake that was let go lets go what it holds, in milliseconds.
+const LET_GO_MS_MAX: u16 = 100;
+
 /// How much longer syncs take, for all programs of a server.
 #[derive(Debug, Clone)]
 pub struct Brake {
@@ -29,9 +32,11 @@ pub struct Brake {
 }
 
 /// How hard it is pulled.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct Pull {
     delay: Duration,
+    /// What lies on another disk.
+    spared: Option<PathBuf>,
     store_hangs_until: Option<Instant>,
 }
 
@@ -43,6 +48,13 @@ struct Sync {
     descriptor: u64,
 }
 
+impl Sync {
+    fn is_below(self, path: &Path) -> bool {
+        let link = format!("/proc/{}/fd/{}", self.thread, self.descriptor);
+        std::fs::read_link(link).is_ok_and(|file| file.starts_with(path))
+    }
+}
+
 impl Brake {
     /// A brake that is not pulled, of a server whose store is in this directory.
     #[must_use]
@@ -50,9 +62,14 @@ impl Brake {
         Self { store: store.into(), pull: Arc::default() }
     }
 
-    /// Lets every sync from here on take so much longer.
+    /// Lets every sync from here on take so much longer. With 0 also those that wait go on.
     pub fn set(&self, delay_ms: u32) {
         self.pull().delay = Duration::from_millis(delay_ms.into());
+    }
+
+    /// Spares the files below this path, as if they were on another disk.
+    pub fn spare(&self, path: PathBuf) {
+        self.pull().spared = Some(path);
     }
 
     /// Lets no sync of the store's files end before so much time has passed. Those under way are not held.
@@ -62,14 +79,16 @@ impl Brake {
 
     /// When a sync that begins now may be carried out.
     fn due(&self, sync: Sync) -> Instant {
-        let (now, Pull { delay, store_hangs_until }) = (Instant::now(), *self.pull());
-        let hangs = store_hangs_until.filter(|until| *until > now && self.is_of_the_store(sync));
+        let (now, Pull { delay, spared, store_hangs_until }) = (Instant::now(), self.pull().clone());
+        let hangs = store_hangs_until.filter(|until| *until > now && sync.is_below(&self.store));
+        let delay = if spared.is_some_and(|path| sync.is_below(&path)) { Duration::ZERO } else { delay };
         hangs.map_or(now + delay, |until| until.max(now + delay))
     }
 
-    fn is_of_the_store(&self, sync: Sync) -> bool {
-        let link = format!("/proc/{}/fd/{}", sync.thread, sync.descriptor);
-        std::fs::read_link(link).is_ok_and(|file| file.starts_with(&self.store))
+    /// Whether nothing that waits has to wait any longer.
+    fn is_let_go(&self) -> bool {
+        let pull = self.pull();
+        pull.delay.is_zero() && pull.store_hangs_until.is_none_or(|until| until <= Instant::now())
     }
 
     fn pull(&self) -> std::sync::MutexGuard<'_, Pull> {
@@ -170,7 +189,7 @@ fn let_pass(listener: &OwnedFd, brake: &Brake) -> io::Result<()> {
         let wait = waiting.peek().map(|Reverse((due, _))| due.saturating_duration_since(Instant::now()));
         // One millisecond more than the rest: rounded down it would spin.
         let timeout = wait.map_or(PollTimeout::NONE, |wait| {
-            u16::try_from(wait.as_millis() + 1).map_or(PollTimeout::MAX, PollTimeout::from)
+            PollTimeout::from(u16::try_from(wait.as_millis() + 1).unwrap_or(LET_GO_MS_MAX).min(LET_GO_MS_MAX))
         });
         let mut fds = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
         match poll(&mut fds, timeout) {
@@ -187,7 +206,7 @@ fn let_pass(listener: &OwnedFd, brake: &Brake) -> io::Result<()> {
         }
         let now = Instant::now();
         while let Some(Reverse((due, id))) = waiting.peek().copied()
-            && due <= now
+            && (due <= now || brake.is_let_go())
         {
             waiting.pop();
             go_on(listener, id);

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use crate::record::Automatic;
 use crate::resolver::{Rest, Step};
 use crate::timings::ms;
-use crate::{BootTime, Election, Role, elect};
+use crate::{BootTime, Election, Role, Storage, elect};
 
 use super::{Machine, ParkReason, State};
 
@@ -60,6 +60,9 @@ impl Machine {
     #[must_use]
     pub fn explain(&self, now: BootTime) -> Explanation {
         let mut gates = Vec::new();
+        if self.storage == Storage::Hangs {
+            gates.push(gate("disk of the data directory", "does not answer", "answers", false));
+        }
         self.explain_lease(now, &mut gates);
         self.explain_election(now, &mut gates);
         self.explain_opening(&mut gates);

@@ -39,6 +39,7 @@ use crate::postgres::Seen;
 use crate::recovery::to_wire;
 use crate::replicated::Replicated;
 use crate::runtime::Turn;
+use crate::troubles::Troubles;
 
 pub use recovery::RecoveryLine;
 
@@ -68,6 +69,8 @@ pub struct Agent {
     pub operations: Operations,
     /// Where primaries without a store ask, and are answered.
     pub failsafe: FailsafeLine,
+    /// What is wrong here.
+    pub troubles: Arc<Troubles>,
     /// What a recovery of the store needs.
     pub recovery: RecoveryLine,
 }

@@ -166,6 +166,7 @@ impl Agent {
             let turn = self.turn.borrow();
             problems.extend(turn.as_ref().map(|turn| turn.explanation.next.clone()));
         }
+        problems.extend(self.troubles.sentences());
         problems
     }
 }
