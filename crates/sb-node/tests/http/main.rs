@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use fake::{Bundles, FakeAgent, agent, operation};
 use sb_api::{
-    EventsQuery, FailoverRequest, JoinAnswer, JoinRequest, OperationState, PauseRequest, RecoverRequest,
-    RejoinRequest, SwitchoverRequest,
+    EventsQuery, ExplainQuery, FailoverRequest, JoinAnswer, JoinRequest, OperationState, PauseRequest,
+    RecoverRequest, RejoinRequest, SwitchoverRequest,
 };
 use sb_client::state::{Scope, Token, Tokens};
 use sb_client::trust::{self, Alpn, Authority, Credentials};
@@ -75,6 +75,8 @@ async fn the_own_user_may_do_everything_through_the_socket() {
     assert_eq!(client.history().await.unwrap(), vec![]);
     assert_eq!(client.explain(Some("ravena-1")).await.unwrap().subject, "ravena-1");
     assert_eq!(client.explain(None).await.unwrap().subject, "cluster");
+    let of_term = ExplainQuery { term: Some(8) };
+    assert_eq!(client.explain_cluster(of_term).await.unwrap().message, "asked for Some(8)");
     let pause = PauseRequest { for_seconds: 60, reason: None, dry_run: false };
     assert_eq!(client.pause(&pause).await.unwrap().state, OperationState::Done);
     assert!(agent.asked()[0].contains("for_seconds: 60"), "{:?}", agent.asked());

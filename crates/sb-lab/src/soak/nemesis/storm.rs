@@ -60,8 +60,8 @@ pub fn bounded(victim: Place, struck: &[Place], is_voter: impl Fn(Place) -> bool
 #[cfg(test)]
 mod tests {
     use super::super::Kind;
-    use crate::options::StoreChoice;
     use super::*;
+    use crate::options::StoreChoice;
 
     #[test]
     fn a_storm_has_several_faults_in_order_and_every_kind_comes_in_turn() {
