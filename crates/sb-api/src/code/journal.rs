@@ -266,4 +266,40 @@ pub(super) const EVENTS: &[Row] = &[
         "What is weaker holds at once, what is stronger when its set has formed (durability.formed).",
         NOTHING,
     ],
+    [
+        "store.recovery_asked",
+        "A person asked to go on without the majority of the store.",
+        "The agent ends and starts again, to carry it out.",
+        "Nothing; sb-cli ops shows how far it is.",
+    ],
+    [
+        "store.recovery",
+        "The agent has started to recover the store.",
+        "It waits until the last lease has certainly ended, looks once more, and begins a new store.",
+        "Keep the servers that were declared lost switched off.",
+    ],
+    [
+        "store.recovered",
+        "The store goes on with this server alone, under a new generation.",
+        "It takes over; servers that were not given up join by themselves.",
+        "Bring servers back soon: sb-cli server rejoin SERVER.",
+    ],
+    [
+        "store.recovery_withdrawn",
+        "A recovery that was asked for was not carried out.",
+        "The store is as it was.",
+        "The detail says why; look again with sb-cli recover --plan.",
+    ],
+    [
+        "store.superseded",
+        "This server has heard of a store that was recovered elsewhere.",
+        "Its agent starts again and changes over.",
+        "Nothing.",
+    ],
+    [
+        "store.left",
+        "This server has left a store that was given up; the old files are kept.",
+        "It asks the recovered store to take it in.",
+        "Nothing; when it was declared lost: sb-cli server rejoin SERVER.",
+    ],
 ];
