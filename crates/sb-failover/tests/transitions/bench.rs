@@ -109,6 +109,8 @@ pub struct Bench {
     pub moves: Vec<(State, Trigger)>,
     /// Every command but the journal's, in order, also those that are held.
     pub commands: Vec<Command>,
+    /// Every entry of the journal, each with how many commands came before it.
+    pub told: Vec<(usize, JournalEntry)>,
 }
 
 impl Bench {
@@ -151,6 +153,7 @@ impl Bench {
             failing: Vec::new(),
             moves: Vec::new(),
             commands: Vec::new(),
+            told: Vec::new(),
         }
     }
 
@@ -201,8 +204,9 @@ impl Bench {
     }
 
     pub fn carry_out(&mut self, command: Command) {
-        if !matches!(command, Command::Journal(_)) {
-            self.commands.push(command.clone());
+        match &command {
+            Command::Journal(entry) => self.told.push((self.commands.len(), entry.clone())),
+            _ => self.commands.push(command.clone()),
         }
         if self.held.contains(&command.name()) {
             return;

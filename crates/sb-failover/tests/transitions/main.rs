@@ -6,6 +6,7 @@ mod bench;
 mod boot;
 mod failsafe;
 mod guard;
+mod journal;
 mod manual;
 mod primary;
 mod promotion;
