@@ -123,11 +123,14 @@ pub enum AgentVerb {
     History,
     /// What happened
     Events(EventsArgs),
-    /// Why (not): a server, an operation, or the whole cluster
+    /// Why (not): a server, an operation, a code, or who takes over in the whole cluster
     Explain {
         /// What to explain
-        #[arg(value_name = "SERVER|OPERATION")]
+        #[arg(value_name = "SERVER|OPERATION|CODE", conflicts_with = "term")]
         subject: Option<String>,
+        /// Of the cluster: how the succession that began this term was judged, instead of the last one
+        #[arg(long, value_name = "N")]
+        term: Option<u64>,
     },
     /// Operations under way and past
     Ops(OpsArgs),

@@ -7,6 +7,7 @@ mod boot;
 mod failsafe;
 mod guard;
 mod journal;
+mod judged;
 mod manual;
 mod primary;
 mod promotion;
