@@ -71,6 +71,12 @@ pub(super) const EVENTS: &[Row] = &[
         NOTHING,
     ],
     [
+        "failover.claiming",
+        "This server asks for the lease; the detail says what it lacks of the old primary's last word.",
+        "The store takes or refuses that, and every server sees which.",
+        "Where commits wait for nobody, the lacking bytes and what was written after that word may be lost.",
+    ],
+    [
         "failover.elected",
         "This server holds the lease of a new term.",
         "It promotes its PostgreSQL and lets clients in once that is recorded.",
@@ -106,12 +112,30 @@ pub(super) const EVENTS: &[Row] = &[
         "The agent looks again after every start.",
         "Put settings of your own into the agent's options (`--postgres-setting`), not into ALTER SYSTEM.",
     ],
+    [
+        "clients.opening",
+        "This server is about to let clients in: from here on one of them may write.",
+        "It says so again when the change is confirmed.",
+        NOTHING,
+    ],
     ["clients.open", "Clients may write on this server.", "They may until its lease ends.", NOTHING],
     [
         "fence.proven",
         "It is proven that no process of PostgreSQL is left on this server.",
         "The lease is given back or the server follows the next primary.",
         NOTHING,
+    ],
+    [
+        "lease.ended",
+        "No renewal counted before the deadline, so this server may not write any more.",
+        "PostgreSQL is ended; it starts again when this server is given the lease, or follows who has it.",
+        "Look at the network to the other sites, or at the store, at that moment.",
+    ],
+    [
+        "guard.fenced",
+        "The guard ended PostgreSQL at the deadline of its lease; the detail says when that was.",
+        "The agent starts PostgreSQL again when it may, as a primary or as a standby.",
+        "When the agent was stopped or away then, its own log says why.",
     ],
     [
         "lease.released",

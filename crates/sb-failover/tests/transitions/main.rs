@@ -6,6 +6,7 @@ mod bench;
 mod boot;
 mod failsafe;
 mod guard;
+mod journal;
 mod judged;
 mod manual;
 mod primary;
