@@ -67,6 +67,8 @@ pub const RULES: &[Rule] = &[
     rule("sb-cli", 4, &["sb-client", "sb-api", "sb-topology", "sb-lab"]),
     rule("sb-e2e", 4, &["sb-client", "sb-api", "sb-topology", "sb-lab"]),
     rule("sb-bench", 4, &["sb-client", "sb-api", "sb-topology", "sb-lab"]),
+    // The two pure cores, run together on models of everything else.
+    rule("sb-sim", 4, &["sb-consensus", "sb-failover", "sb-topology"]),
     rule("sb-gate", 4, &[]),
 ];
 

@@ -1,0 +1,49 @@
+//! What must always hold: one file each.
+
+mod fenced_before_promote;
+mod no_lost_acknowledged_commit;
+mod no_torn_start;
+mod one_writer;
+mod progress_when_faults_stop;
+mod term_monotonic;
+
+use sb_failover::Term;
+
+use crate::world::World;
+
+/// What invariants look at.
+#[derive(Clone, Copy, Debug)]
+pub enum Happening {
+    /// A client saw its commit confirmed.
+    Acknowledged { server: usize, term: Term },
+    /// PostgreSQL is out of recovery.
+    BecamePrimary { server: usize, term: Term },
+    /// No process of PostgreSQL is left.
+    Gone { server: usize },
+    /// PostgreSQL was started on a half-made copy.
+    StartedTorn { server: usize },
+    /// A standby has taken what its upstream sent.
+    Streamed { standby: usize, upstream: usize },
+    /// A request was carried out for the first time anywhere; the record has gone through this many.
+    Committed { step: usize },
+    /// The calm after the faults is over.
+    End,
+}
+
+pub trait Invariant {
+    fn name(&self) -> &'static str;
+
+    /// Whether it holds after `happening`.
+    fn see(&mut self, world: &World, happening: &Happening) -> Result<(), String>;
+}
+
+pub fn all() -> Vec<Box<dyn Invariant>> {
+    vec![
+        Box::new(one_writer::OneWriter::default()),
+        Box::new(fenced_before_promote::FencedBeforePromote),
+        Box::new(term_monotonic::TermMonotonic::default()),
+        Box::new(no_lost_acknowledged_commit::NoLostAcknowledgedCommit),
+        Box::new(no_torn_start::NoTornStart),
+        Box::new(progress_when_faults_stop::ProgressWhenFaultsStop),
+    ]
+}
