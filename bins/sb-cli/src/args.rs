@@ -105,6 +105,8 @@ pub enum AgentVerb {
     Switchover(SwitchoverArgs),
     /// Promote a server although the primary cannot hand over
     Failover(FailoverArgs),
+    /// Change what a commit waits for, while the cluster runs
+    Durability(DurabilityArgs),
     /// Hold back automatic failover for a while
     Pause(PauseArgs),
     /// End a pause
@@ -233,6 +235,20 @@ pub struct FailoverArgs {
     /// Lose confirmed commits, up to this much WAL, such as 48MiB
     #[arg(long, value_name = "BYTES", value_parser = units::bytes)]
     pub accept_data_loss: Option<u64>,
+    /// How
+    #[command(flatten)]
+    pub transfer: TransferArgs,
+}
+
+/// `durability`
+#[derive(Debug, Args)]
+pub struct DurabilityArgs {
+    /// What a commit waits for
+    #[arg(value_name = "WORD", value_parser = durability())]
+    pub durability: Durability,
+    /// On how many servers at other sites a commit must be
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub number: u8,
     /// How
     #[command(flatten)]
     pub transfer: TransferArgs,

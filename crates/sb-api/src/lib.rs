@@ -8,6 +8,7 @@
 
 mod event;
 mod explanation;
+mod failsafe;
 mod hexadecimal;
 mod history;
 mod operation;
@@ -19,15 +20,19 @@ mod status;
 
 pub use event::{EVENTS_PER_ANSWER_MAX, EVENTS_WAIT_SECONDS_MAX, Event, EventsQuery, HISTORY_ENTRIES_MAX};
 pub use explanation::{Candidate, Explanation};
+pub use failsafe::{FailsafeReason, FailsafeReply, FailsafeRequest};
 pub use history::HistoryEntry;
 pub use operation::{Operation, OperationState, Step, StepState};
 pub use peer::{JoinAnswer, JoinRequest, PeerStatus, StoreMember};
 pub use problem::{Gate, PROBLEM_MEDIA_TYPE, Problem, Refused};
-pub use request::{FailoverRequest, PauseRequest, ResumeRequest, SwitchoverRequest};
+pub use request::{DurabilityRequest, FailoverRequest, PauseRequest, ResumeRequest, SwitchoverRequest};
 pub use server::{
     GuardState, GuardStatus, KernelFence, LeaseStatus, Role, ServerStatus, StoreRole, SyncState,
 };
-pub use status::{ClusterStatus, Durability, Level, PauseStatus, SiteStatus, Status, StoreStatus, Verdict};
+pub use status::{
+    ClusterStatus, Durability, Level, PauseStatus, SiteStatus, Status, StoreEndpoint, StoreKind, StoreStatus,
+    Verdict,
+};
 
 /// Version of the JSON that [`Status`] and the other answers carry. It rises when a field changes its meaning or
 /// goes away; added fields do not raise it.

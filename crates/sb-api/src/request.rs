@@ -1,5 +1,7 @@
 use serde::{Deserialize, Serialize};
 
+use crate::Durability;
+
 /// Move the primary on purpose: body of `POST /v1/switchover`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,6 +27,21 @@ pub struct FailoverRequest {
     #[serde(default)]
     pub dry_run: bool,
     /// Refuse when another server holds the lease: guards against acting on an old picture.
+    pub expect_primary: Option<String>,
+}
+
+/// Change what a commit waits for: body of `POST /v1/durability`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DurabilityRequest {
+    /// The promise.
+    pub durability: Durability,
+    /// On how many other servers a commit must be; absent = 1, and of no meaning with `async`.
+    pub number: Option<u8>,
+    /// Pass the gates and show the plan; change nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Refuse when another server is primary: guards against acting on an old picture.
     pub expect_primary: Option<String>,
 }
 

@@ -44,6 +44,9 @@ pub struct ClusterStatus {
     pub topology_generation: Option<u64>,
     /// The last change of primary.
     pub last_handover: Option<HistoryEntry>,
+    /// Why no server ever takes over by itself in this topology; absent when one may.
+    #[serde(default)]
+    pub manual_failover: Option<String>,
 }
 
 /// What a confirmed commit is worth.
@@ -101,6 +104,43 @@ pub struct StoreStatus {
     pub learners: Vec<String>,
     /// Whether the observer can reach a majority; absent when it cannot tell.
     pub majority: Option<bool>,
+    /// What the record is kept in.
+    #[serde(default)]
+    pub kind: StoreKind,
+    /// The members of an external store as the observer reaches them; empty where there is none.
+    #[serde(default)]
+    pub endpoints: Vec<StoreEndpoint>,
+}
+
+/// What the replicated record is kept in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StoreKind {
+    /// The agents themselves.
+    #[default]
+    Raft,
+    /// An etcd.
+    Etcd,
+    /// This client is older than the agent.
+    #[serde(other)]
+    Unknown,
+}
+
+/// One member of an external store, as the observer reaches it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreEndpoint {
+    /// Its address.
+    pub url: String,
+    /// Whether it answered the last time it was asked.
+    pub answers: bool,
+    /// Its version, when it answers.
+    pub version: Option<String>,
+    /// Whether it leads the external store, when it answers.
+    pub leads: Option<bool>,
+    /// Size of its database, when it answers.
+    pub database_bytes: Option<u64>,
+    /// What is wrong with it.
+    pub trouble: Option<String>,
 }
 
 /// One site.

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use crate::limits::{PROPOSALS_IN_FLIGHT_MAX, REQUEST_BYTES_MAX};
+use crate::limits::{ANCHOR_BYTES_MAX, PROPOSALS_IN_FLIGHT_MAX, REQUEST_BYTES_MAX};
 use crate::{ChangeRejected, ConfigError, MemberError, MemberId, RestoreError};
 
 /// Why a proposal has no outcome.
@@ -25,6 +25,12 @@ pub enum ProposeError {
     #[error("a request has at most {REQUEST_BYTES_MAX} bytes, not {bytes}")]
     TooLarge {
         /// Its encoded size.
+        bytes: usize,
+    },
+    /// The whole record would become too large for etcd; the request was not proposed.
+    #[error("the record would have {bytes} bytes, and etcd is given at most {ANCHOR_BYTES_MAX}")]
+    RecordTooLarge {
+        /// What the record's size would be.
         bytes: usize,
     },
     /// The request cannot be encoded as JSON; it was not proposed.
@@ -133,6 +139,17 @@ pub enum OpenError {
         /// The cause.
         source: std::io::Error,
     },
+    /// A file that says how etcd is to be reached cannot be used.
+    #[error("cannot use `{}` towards etcd: {reason}", path.display())]
+    EtcdAccess {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// There is nobody to ask.
+    #[error("no endpoint of etcd is given")]
+    NoEtcdEndpoint,
     /// The Raft library refused the state.
     #[error("cannot start Raft: {reason}")]
     Raft {

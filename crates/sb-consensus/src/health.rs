@@ -55,6 +55,34 @@ pub enum DiskHealth {
     },
 }
 
+/// How an etcd that keeps the record looks from here.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EtcdHealth {
+    /// Its members, in the order of the configuration.
+    pub endpoints: Vec<EtcdEndpointHealth>,
+    /// Bytes of the record's value.
+    pub record_bytes: usize,
+    /// The key that holds the record.
+    pub key: String,
+}
+
+/// One member of etcd, as the calls to it went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EtcdEndpointHealth {
+    /// Its address.
+    pub url: String,
+    /// Time since it last answered; `None` when never.
+    pub answered_age_ms: Option<u64>,
+    /// What went wrong with the last call, or its own alarm.
+    pub trouble: Option<String>,
+    /// Its version, when it answered the last time it was asked.
+    pub version: Option<String>,
+    /// Whether it leads etcd, when it answered the last time it was asked.
+    pub leads: Option<bool>,
+    /// Size of its database, when it answered the last time it was asked.
+    pub database_bytes: Option<u64>,
+}
+
 /// A member's view of the group, published when it changes and about once a second.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreHealth {
@@ -76,6 +104,8 @@ pub struct StoreHealth {
     pub progress: BTreeMap<MemberId, MemberProgress>,
     /// Whether entries can be made durable.
     pub disk: DiskHealth,
+    /// The etcd behind the store, where there is one.
+    pub etcd: Option<EtcdHealth>,
     /// Why the store stopped, when it did not by request ([`crate::Store::failed`] waits for it). When acknowledged entries turned out to be missing, the
     /// directory is refused from then on ([`crate::OpenError::Corrupt`]): the server joins anew with an empty one.
     pub failure: Option<String>,

@@ -5,9 +5,10 @@
 //! [`Store::read`] (linearizable), [`Store::watch`] (every change the own replica applied), membership and the
 //! transfer of leadership.
 //!
-//! Two backends stand behind the handle and pass one contract suite:
+//! Three backends stand behind the handle and pass one contract suite:
 //!
 //! * [`RaftStore`]: embedded Raft on the sans-IO `raft` crate, durable in one directory. Nothing to install.
+//! * [`EtcdStore`]: one key of an existing etcd v3, changed by compare-and-set. Never its leases, never its clock.
 //! * [`MemoryStore`]: one process, for tests.
 //!
 //! What it does not do: it knows no leases, no clocks of servers, no PostgreSQL. Who leads Raft has no meaning
@@ -18,6 +19,7 @@
 //! drives the same code that runs in production.
 
 mod error;
+mod etcd;
 mod health;
 pub mod limits;
 mod machine;
@@ -30,7 +32,8 @@ mod transport;
 pub mod replica;
 
 pub use error::{ChangeError, OpenError, ProposeError, ReadError, ServeError};
-pub use health::{DiskHealth, LeaderInfo, MemberProgress, Role, StoreHealth};
+pub use etcd::{EtcdConfig, EtcdEndpoint, EtcdEndpointError, EtcdLogin, EtcdStore, EtcdTls, belongs_to_etcd};
+pub use health::{DiskHealth, EtcdEndpointHealth, EtcdHealth, LeaderInfo, MemberProgress, Role, StoreHealth};
 pub use machine::{Applied, RestoreError, StateMachine};
 pub use member::{ChangeRejected, Member, MemberError, MemberId, Membership, MembershipChange};
 pub use memory::MemoryStore;

@@ -44,3 +44,7 @@ pub const INBOX_MAX: usize = 1024;
 pub const APPENDS_IN_FLIGHT_MAX: usize = 64;
 /// Bytes of one record on disk.
 pub const RECORD_BYTES_MAX: usize = 32 << 20;
+/// Bytes of the one value that an etcd holds for a group. etcd itself refuses requests above 1.5 MB.
+pub const ANCHOR_BYTES_MAX: usize = 1 << 20;
+/// Bytes of that value above which a warning is logged: every change writes all of it.
+pub const ANCHOR_BYTES_HINT: usize = 100 << 10;

@@ -171,6 +171,26 @@ impl Membership {
         Self { voters: BTreeMap::from([(member.id, member)]), ..Self::default() }
     }
 
+    /// The next change on the way to `member` being in the group; [`None`] when it is. An earlier life of the same name
+    /// leaves first.
+    pub(crate) fn next_to_add(&self, member: &Member) -> Option<MembershipChange> {
+        match self.by_name(&member.name) {
+            _ if self.get(member.id).is_some() => None,
+            Some(earlier) => Some(MembershipChange::Remove(earlier.id)),
+            None => Some(MembershipChange::AddLearner(member.clone())),
+        }
+    }
+
+    /// The change that gives `id` a vote; [`None`] when it has one.
+    pub(crate) fn next_to_promote(&self, id: MemberId) -> Option<MembershipChange> {
+        (!self.is_voter(id)).then_some(MembershipChange::Promote(id))
+    }
+
+    /// The change after which `id` has left; [`None`] when it is not in the group.
+    pub(crate) fn next_to_remove(&self, id: MemberId) -> Option<MembershipChange> {
+        self.get(id).map(|_| MembershipChange::Remove(id))
+    }
+
     /// Members whose votes and acknowledgements count, by id.
     pub fn voters(&self) -> impl ExactSizeIterator<Item = &Member> {
         self.voters.values()

@@ -122,6 +122,7 @@ impl<S: StateMachine> Group<S> {
             membership: if belongs { self.membership.clone() } else { Membership::default() },
             progress: BTreeMap::new(),
             disk: DiskHealth::Ok,
+            etcd: None,
             failure: None,
         }
     }

@@ -7,7 +7,10 @@ mod support;
 use std::future::Future;
 use std::time::Duration;
 
-use sb_consensus::{ChangeError, ChangeRejected, MemoryStore, ProposeError, ReadError, Role, Store};
+use sb_consensus::{
+    ChangeError, ChangeRejected, EtcdStore, MemoryStore, ProposeError, ReadError, Role, Store,
+};
+use support::etcd::Etcd;
 use support::tcp::{Node, Start};
 use support::{Machine, Outcome, Request, write};
 use tempfile::TempDir;
@@ -71,6 +74,30 @@ impl World for Raft {
     }
 }
 
+struct OnEtcd {
+    etcd: Etcd,
+    members: Vec<(TempDir, Store<Machine>)>,
+}
+
+impl World for OnEtcd {
+    async fn begin() -> Self {
+        let (etcd, dir) = (Etcd::start().await, tempfile::tempdir().unwrap());
+        let store = EtcdStore::bootstrap(etcd.config(dir.path(), "a"), Machine::default()).unwrap();
+        Self { etcd, members: vec![(dir, store)] }
+    }
+
+    fn first(&self) -> Store<Machine> {
+        self.members[0].1.clone()
+    }
+
+    async fn server(&mut self, name: &str) -> Store<Machine> {
+        let dir = tempfile::tempdir().unwrap();
+        let store = EtcdStore::open(self.etcd.config(dir.path(), name), Machine::default()).unwrap();
+        self.members.push((dir, store.clone()));
+        store
+    }
+}
+
 /// A voter more.
 async fn join(world: &mut impl World, name: &str) -> Store<Machine> {
     let (first, store) = (world.first(), world.server(name).await);
@@ -90,7 +117,8 @@ async fn becomes(store: &Store<Machine>, role: Role) {
 }
 
 async fn requests_are_applied_in_the_order_of_their_answers<W: World>() {
-    let store = W::begin().await.first();
+    let world = W::begin().await;
+    let store = world.first();
     for (place, word) in ["one", "two", "three"].into_iter().enumerate() {
         let outcome = store.propose(write(word), WITHIN).await.unwrap();
         assert_eq!(outcome, Outcome::Written(place as u64 + 1));
@@ -178,7 +206,8 @@ async fn members_come_are_promoted_and_leave<W: World>() {
 }
 
 async fn the_last_voter_cannot_leave<W: World>() {
-    let store = W::begin().await.first();
+    let world = W::begin().await;
+    let store = world.first();
     let id = store.member().id;
     let refused = store.remove(id, WITHIN).await;
     assert_eq!(refused, Err(ChangeError::Rejected(ChangeRejected::LastVoter(id))));
@@ -213,34 +242,58 @@ async fn leadership_moves_to_a_voter_on_request<W: World>() {
 }
 
 async fn what_is_too_large_is_refused_whole<W: World>() {
-    let store = W::begin().await.first();
+    let world = W::begin().await;
+    let store = world.first();
     let refused = store.propose(write("x".repeat(2 << 20)), WITHIN).await;
     assert!(matches!(refused, Err(ProposeError::TooLarge { .. })), "{refused:?}");
     store.propose(write("x".repeat(1 << 19)), WITHIN).await.unwrap();
 }
 
 async fn a_stopped_store_says_so<W: World>() {
-    let store = W::begin().await.first();
+    let world = W::begin().await;
+    let store = world.first();
     store.shutdown().await;
     assert_eq!(store.health().borrow().role, Role::Stopped);
     assert_eq!(store.propose(write("x"), WITHIN).await, Err(ProposeError::Stopped));
     assert_eq!(store.read(WITHIN).await, Err(ReadError::Stopped));
 }
 
+async fn nobody_leads_where_etcd_orders<W: World>() {
+    let mut world = W::begin().await;
+    let (first, second) = (world.first(), join(&mut world, "b").await);
+    let refused = first.transfer_leadership(second.member().id, WITHIN).await;
+    assert_eq!(refused, Err(ChangeError::Unsupported));
+}
+
+/// What holds on every backend, on those that members lead, and on etcd alone.
 macro_rules! contract {
-    ($($fact:ident)*) => {
+    (every { $($fact:ident)* } led { $($led:ident)* } etcd { $($etcd:ident)* }) => {
         mod memory { $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $fact() { super::$fact::<super::Memory>().await }
+        )* $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $led() { super::$led::<super::Memory>().await }
         )* }
         mod raft { $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $fact() { super::$fact::<super::Raft>().await }
+        )* $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $led() { super::$led::<super::Raft>().await }
+        )* }
+        mod etcd { $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $fact() { super::$fact::<super::OnEtcd>().await }
+        )* $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $etcd() { super::$etcd::<super::OnEtcd>().await }
         )* }
     };
 }
 
 contract! {
+    every {
     requests_are_applied_in_the_order_of_their_answers
     a_swap_succeeds_for_one_of_many
     the_own_replica_has_applied_what_was_answered
@@ -250,7 +303,13 @@ contract! {
     members_come_are_promoted_and_leave
     the_last_voter_cannot_leave
     a_server_that_lost_its_directory_takes_the_place_of_its_old_self
-    leadership_moves_to_a_voter_on_request
     what_is_too_large_is_refused_whole
     a_stopped_store_says_so
+    }
+    led {
+    leadership_moves_to_a_voter_on_request
+    }
+    etcd {
+    nobody_leads_where_etcd_orders
+    }
 }

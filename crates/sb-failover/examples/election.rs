@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sb_failover::record::{Durability, Member};
+use sb_failover::record::{Automatic, Durability, Member};
 use sb_failover::{
     BootTime, ClusterRecord, Command, Config, DataDirectory, Event, Founding, GuardReport, Incarnation,
     Machine, Observation, OpOutput, Persisted, Phase, Processes, ProposalResult, RenewalNumber, Request,
@@ -66,6 +66,7 @@ fn founded_by_a_server_that_is_gone() -> Result<ClusterRecord, Box<dyn std::erro
         durability: Durability::Async,
         number: 0,
         lag_bytes_max: 1_048_576,
+        automatic: Automatic::Allowed,
     })?;
     Ok(record)
 }
@@ -84,7 +85,7 @@ fn server(name: &str, flushed: u64, now: BootTime) -> Result<Server, Box<dyn std
         founding: Founding::Joiner,
         timings: Timings::default(),
     };
-    let persisted = Persisted { phase: Phase::Standby, promise: None };
+    let persisted = Persisted { phase: Phase::Standby, promise: None, failsafe: None };
     Ok(Server {
         name: config.me.clone(),
         machine: Machine::new(config, persisted, now),

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// A reading of this host's `CLOCK_BOOTTIME`: it does not jump and it goes on while the host is suspended.
 ///
 /// It means nothing on another host or after a reboot, so it has no serialized form (rule R1).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BootTime(Duration);
 
 impl BootTime {

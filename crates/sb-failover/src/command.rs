@@ -4,7 +4,10 @@ use std::time::Duration;
 use sb_pgtypes::Position;
 use sb_topology::ServerName;
 
-use crate::{BootTime, JournalEntry, OpId, Phase, Promise, ProposalId, Request, Term};
+use crate::{
+    AskId, BootTime, FailsafeAnswer, FailsafePromise, FailsafeQuestion, JournalEntry, OpId, Phase, Promise,
+    ProposalId, Request, Round, Term,
+};
 
 /// `synchronous_standby_names`: a commit waits for `number` of `names`; with no names it waits for nobody.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,8 +33,9 @@ pub enum RepairReason {
 
 /// What a machine wants done.
 ///
-/// At most one command with an `op` is under way at a time, except that [`Command::Fence`] and
-/// [`Command::Cancel`] come at any moment. `Fence`, `ArmGuard` and `Disarm` must not wait behind anything.
+/// At most one command with an `op` is under way at a time, except that [`Command::Fence`],
+/// [`Command::StoreFailsafe`] and [`Command::Cancel`] come at any moment. These, `ArmGuard`, `Disarm` and the
+/// failsafe's questions and answers must not wait behind anything.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// Put `request` to the store; answer with `ProposalDone`.
@@ -137,9 +141,8 @@ pub enum Command {
         /// The term it may write in.
         term: Term,
     },
-    /// Set `synchronous_standby_names`. On a primary it ends when the setting is effective: walsenders have
-    /// reloaded and `number` of `names` have flushed past a position taken after that (R6); on a standby when
-    /// it is written and a new session sees it.
+    /// Set `synchronous_standby_names`. On a primary it ends with `Effective`, when a new session sees the setting and
+    /// every walsender has loaded it (R6), whoever of `names` is there; on a standby when a new session sees it.
     SetSyncStandbys {
         /// Names its end.
         op: OpId,
@@ -170,6 +173,30 @@ pub enum Command {
     },
     /// For people: history, display, notifications. Needs no answer.
     Journal(JournalEntry),
+    /// Ask each of `members` over a channel of its own, not through the store; tell each answer with
+    /// `FailsafeAnswered`. Does not wait for an earlier round, nor behind anything.
+    AskFailsafe {
+        /// Names the round.
+        round: Round,
+        /// Whom to ask: everybody.
+        members: BTreeSet<ServerName>,
+        /// What.
+        question: FailsafeQuestion,
+    },
+    /// Answer the question `ask`.
+    AnswerFailsafe {
+        /// Which.
+        ask: AskId,
+        /// What to say.
+        answer: FailsafeAnswer,
+    },
+    /// Make the promise to a holder durable. Goes beside other operations and must not wait behind them.
+    StoreFailsafe {
+        /// Names its end.
+        op: OpId,
+        /// The promise; replaces the one before.
+        promise: FailsafePromise,
+    },
 }
 
 impl Command {
@@ -196,6 +223,9 @@ impl Command {
             Command::InitDb { .. } => "InitDb",
             Command::Cancel { .. } => "Cancel",
             Command::Journal(_) => "Journal",
+            Command::AskFailsafe { .. } => "AskFailsafe",
+            Command::AnswerFailsafe { .. } => "AnswerFailsafe",
+            Command::StoreFailsafe { .. } => "StoreFailsafe",
         }
     }
 
@@ -216,12 +246,15 @@ impl Command {
             | Command::OpenClients { op, .. }
             | Command::SetSyncStandbys { op, .. }
             | Command::Repair { op, .. }
-            | Command::InitDb { op } => Some(*op),
+            | Command::InitDb { op }
+            | Command::StoreFailsafe { op, .. } => Some(*op),
             Command::Propose { .. }
             | Command::ArmGuard { .. }
             | Command::Disarm { .. }
             | Command::Cancel { .. }
-            | Command::Journal(_) => None,
+            | Command::Journal(_)
+            | Command::AskFailsafe { .. }
+            | Command::AnswerFailsafe { .. } => None,
         }
     }
 }

@@ -3,7 +3,10 @@ use std::sync::Arc;
 use sb_pgtypes::{Lineage, Lsn, Position, SystemIdentifier};
 use sb_topology::ServerName;
 
-use crate::{BootTime, ClusterRecord, OpId, ProposalId, Rejection, Term};
+use crate::{
+    AskId, BootTime, ClusterRecord, FailsafeAnswer, FailsafeQuestion, OpId, ProposalId, Rejection, Round,
+    Term,
+};
 
 /// What a machine is told.
 ///
@@ -38,6 +41,22 @@ pub enum Event {
     /// The connection to the guard is lost, or the guard does not answer any more: what it holds is not known
     /// until its next report.
     GuardLost,
+    /// The holder of a lease asks this server to promise (R10). Answered by [`crate::Command::AnswerFailsafe`].
+    FailsafeAsked {
+        /// Names the answer.
+        ask: AskId,
+        /// What is asked. It must come from the server that it names.
+        question: FailsafeQuestion,
+    },
+    /// A member answered a question of this server. Silence and errors are no event.
+    FailsafeAnswered {
+        /// Of which round.
+        round: Round,
+        /// Who, proven by its certificate.
+        from: ServerName,
+        /// What it said.
+        answer: FailsafeAnswer,
+    },
     /// The time of [`crate::Machine::poll_timeout`] has come. Early or superfluous ones do no harm.
     Timeout,
 }
@@ -158,6 +177,12 @@ pub enum OpOutput {
         system_identifier: SystemIdentifier,
         /// Its lineage.
         lineage: Lineage,
+    },
+    /// Of `SetSyncStandbys` on a primary: every walsender has loaded the setting.
+    Effective {
+        /// The end of the flushed log, taken after that. The setting counts for what enough standbys have flushed
+        /// of it.
+        at: Lsn,
     },
 }
 

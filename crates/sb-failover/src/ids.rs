@@ -63,6 +63,15 @@ number! {
     OpId
 }
 
+number! {
+    /// Names one question of another server to this one, for its answer. Given by the embedder.
+    AskId
+}
+number! {
+    /// Names one round of questions of a holder. Rises over its run.
+    Round
+}
+
 /// Orders everything that one holder says about its lease: renewals and the release.
 ///
 /// The record takes only a larger number than the last, so a message that was delayed or repeated cannot undo

@@ -1,8 +1,11 @@
+use std::collections::BTreeSet;
+
 use sb_pgtypes::{Lineage, Position};
 use sb_topology::ServerName;
 use serde::{Deserialize, Serialize};
 
-use crate::{Rejection, Seq, State, Term, Trigger};
+use crate::record::Durability;
+use crate::{FailsafeRefusal, PaceReason, Rejection, Seq, State, Term, Trigger};
 
 /// Something that people may want to know later.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,11 +105,60 @@ pub enum JournalEntry {
         /// Why.
         reason: Rejection,
     },
+    /// The store does not answer, and every promotable member has promised not to take over: the holder goes on.
+    FailsafeHolds {
+        /// Its term.
+        term: Term,
+    },
+    /// A member did not promise.
+    FailsafeRefused {
+        /// Which.
+        by: ServerName,
+        /// Why.
+        reason: FailsafeRefusal,
+    },
+    /// A renewal has counted again.
+    FailsafeEnded {
+        /// The holder's term.
+        term: Term,
+    },
+    /// The holder has chosen another length for its lease.
+    LeaseLength {
+        /// The length before, in milliseconds.
+        before_ms: u64,
+        /// The length now.
+        ttl_ms: u64,
+        /// Why.
+        why: PaceReason,
+    },
     /// An operation failed and is tried again.
     OperationFailed {
         /// Which, as `Command` names it.
         operation: String,
         /// What was wrong.
         detail: String,
+    },
+    /// The record says that commits wait for nobody, because too few have answered.
+    FellBack {
+        /// Under whose primaryship.
+        term: Term,
+        /// Who has not answered.
+        silent: BTreeSet<ServerName>,
+    },
+    /// The record says that commits wait for others, after none or another promise.
+    SetFormed {
+        /// Under whose primaryship.
+        term: Term,
+        /// For how many.
+        number: usize,
+        /// Of these.
+        voters: BTreeSet<ServerName>,
+    },
+    /// A person changed what a commit shall wait for.
+    PromiseChanged {
+        /// The promise asked for.
+        wanted: Durability,
+        /// n.
+        number: usize,
     },
 }

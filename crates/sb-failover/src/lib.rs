@@ -13,6 +13,7 @@ mod boot_time;
 mod command;
 mod elect;
 mod event;
+mod failsafe;
 mod ids;
 mod journal;
 mod machine;
@@ -20,6 +21,7 @@ mod machine;
 pub mod mutant;
 mod phase;
 pub mod record;
+pub mod resolver;
 mod table;
 mod timings;
 
@@ -30,10 +32,11 @@ pub use event::{
     Armed, Broken, DataDirectory, Event, Follower, GuardReport, Observation, OpFailure, OpOutput, Processes,
     ProposalResult, Role,
 };
-pub use ids::{Incarnation, OpId, ProposalId, RenewalNumber, Seq, Session, Term};
+pub use failsafe::{FailsafeAnswer, FailsafePromise, FailsafeQuestion, FailsafeRefusal};
+pub use ids::{AskId, Incarnation, OpId, ProposalId, RenewalNumber, Round, Seq, Session, Term};
 pub use journal::JournalEntry;
-pub use machine::{Config, Explanation, Founding, Gate, Machine, ParkReason, State};
+pub use machine::{Config, Explanation, Founding, Gate, Machine, PaceReason, ParkReason, State};
 pub use phase::{Persisted, Phase, Promise};
 pub use record::{ClusterRecord, Outcome, Rejection, Request};
 pub use table::{Row, TABLE, Trigger, mermaid};
-pub use timings::{Timings, TimingsError};
+pub use timings::{Failsafe, Timings, TimingsError};

@@ -19,6 +19,16 @@ pub enum Mutant {
     ShortenWithoutLowering,
     /// R6: a takeover needs one report less than the quorum.
     QuorumTooSmall,
-    /// R6: a new primary puts its own voters on record before they have passed the barrier.
+    /// R6: a new primary puts its own voters on record before they have passed the barrier or answer at all.
     SettleUnflushed,
+    /// R10: a member says yes without storing its promise.
+    FailsafeNotStored,
+    /// R10: the holder counts from the last answer instead of from before the question.
+    FailsafeFromAnswers,
+    /// R10: a majority of the promotable members is enough.
+    FailsafeMajority,
+    /// R10: a member that has promised for the lease, and may have claimed it, says yes.
+    FailsafeFrozenAgrees,
+    /// R10: a member that the holder cannot know takes over.
+    StrangerTakesOver,
 }

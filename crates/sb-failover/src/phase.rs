@@ -1,7 +1,7 @@
 use sb_pgtypes::Position;
 use serde::{Deserialize, Serialize};
 
-use crate::{Seq, Term};
+use crate::{FailsafePromise, Seq, Term};
 
 /// What this server's data directory is in the middle of. Persisted before the action it announces (R9), read
 /// again at the next start.
@@ -50,4 +50,6 @@ pub struct Persisted {
     pub phase: Phase,
     /// The last promise stored.
     pub promise: Option<Promise>,
+    /// The last promise to the holder of a lease, stored before it was given.
+    pub failsafe: Option<FailsafePromise>,
 }

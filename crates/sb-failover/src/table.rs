@@ -85,6 +85,8 @@ pub enum Trigger {
     ProvenNotMine,
     /// The lease is no longer this server's.
     GivenBack,
+    /// This server has no PostgreSQL.
+    NoPostgres,
 }
 
 /// One allowed change of state.
@@ -119,6 +121,7 @@ pub const TABLE: &[Row] = {
         row(Starting, LeaseMine, Restarting, "R7"),
         row(Starting, LeaseMineUnpromoted, Elected, "R9"),
         row(Starting, FoundUnlawful, Fencing, "R1"),
+        row(Starting, NoPostgres, Witnessing, "R7"),
         row(Waiting, MayFound, Initializing, "R7"),
         row(Waiting, SourceKnown, Repairing, "R8"),
         row(Waiting, LeaseMineNoData, Fencing, "R8"),
@@ -211,10 +214,11 @@ mod tests {
     }
 
     #[test]
-    fn every_state_is_reached_and_every_state_but_parked_is_left() {
+    fn every_state_is_reached_and_every_state_but_parked_and_a_witnesss_is_left() {
         for state in State::ALL {
             let reached = state == State::Starting || TABLE.iter().any(|r| r.to == state);
-            let left = state == State::Parked || TABLE.iter().any(|r| r.from == state);
+            let left =
+                matches!(state, State::Parked | State::Witnessing) || TABLE.iter().any(|r| r.from == state);
             assert!(reached && left, "{state}");
         }
     }

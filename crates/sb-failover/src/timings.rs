@@ -3,6 +3,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::BootTime;
+use crate::record::TTL_MS_MAX;
 
 /// Every time that failover depends on, in milliseconds. In force is what the record holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +41,24 @@ pub struct Timings {
     pub retry_ms: u64,
     /// After how long without streaming a standby leaves the synchronous set.
     pub shrink_after_ms: u64,
+    /// For how long too few of the synchronous set may not answer before `sync` falls back.
+    pub fallback_after_ms: u64,
+    /// Whether a holder may go on without the store (R10).
+    pub failsafe: Failsafe,
+    /// The longest lease that the holder may choose by itself when the store is slow; `ttl_ms` is the shortest.
+    pub ttl_ms_max: u64,
+    /// How long the store may take to notice that its leader is gone, at most. Without a leader nothing is renewed.
+    pub election_max_ms: u64,
+}
+
+/// What a holder does whose renewals do not get through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Failsafe {
+    /// It ends with its lease.
+    #[default]
+    Off,
+    /// It goes on while every promotable member promises not to take over.
+    On,
 }
 
 impl Default for Timings {
@@ -62,6 +81,10 @@ impl Default for Timings {
             fetch_limit_ms: 3_000,
             retry_ms: 500,
             shrink_after_ms: 10_000,
+            failsafe: Failsafe::Off,
+            ttl_ms_max: 10_500,
+            election_max_ms: 1_200,
+            fallback_after_ms: 10_000,
         }
     }
 }
@@ -92,6 +115,16 @@ pub enum TimingsError {
     DriftTooLarge {
         /// The drift.
         drift_ppm: u64,
+    },
+    /// The longest lease is shorter than the shortest, or longer than a record takes.
+    #[error("a longest lease of {ttl_ms_max} ms is not between {ttl_ms} ms and {limit_ms} ms")]
+    LongestLease {
+        /// The longest lease.
+        ttl_ms_max: u64,
+        /// The shortest.
+        ttl_ms: u64,
+        /// What a record takes.
+        limit_ms: u64,
     },
     /// A time that must not be zero is.
     #[error("`{name}` is zero")]
@@ -125,7 +158,19 @@ impl Timings {
         if promote_budget_ms >= usable_ms {
             return Err(TimingsError::PromotionTooSlow { promote_budget_ms, usable_ms });
         }
+        let (ttl_ms, ttl_ms_max, limit_ms) = (self.ttl_ms, self.ttl_ms_max, TTL_MS_MAX);
+        if ttl_ms_max < ttl_ms || ttl_ms_max > limit_ms {
+            return Err(TimingsError::LongestLease { ttl_ms_max, ttl_ms, limit_ms });
+        }
         Ok(())
+    }
+
+    /// How old the newest renewal that counted may be before the holder asks the others (R10): two renewals are
+    /// missing, and there is time for answers before the first standby freezes, since from then on it says no.
+    #[must_use]
+    pub fn failsafe_after(&self, ttl_ms: u64) -> Duration {
+        let freezes = self.wait(ttl_ms).saturating_sub(ms(self.freeze_lead_ms));
+        ms(self.renew_ms * 22 / 10).min(freezes / 2)
     }
 
     /// How long a waiter waits after it saw a renewal of `ttl_ms` applied (L2):
@@ -171,5 +216,18 @@ mod tests {
     fn a_fence_lead_that_eats_the_lease_is_refused() {
         let timings = Timings { fence_lead_ms: 2_600, ..Timings::default() };
         assert!(matches!(timings.check(), Err(TimingsError::RenewTooSlow { .. })));
+    }
+
+    #[test]
+    fn a_longest_lease_below_the_shortest_is_refused() {
+        let timings = Timings { ttl_ms_max: 3_000, ..Timings::default() };
+        assert!(matches!(timings.check(), Err(TimingsError::LongestLease { .. })));
+    }
+
+    #[test]
+    fn the_others_are_asked_before_the_first_of_them_freezes() {
+        let timings = Timings::default();
+        let freezes = timings.suspect_at(BootTime::default(), timings.ttl_ms).since(BootTime::default());
+        assert!(2 * timings.failsafe_after(timings.ttl_ms) <= freezes);
     }
 }

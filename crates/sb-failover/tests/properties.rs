@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use proptest::prelude::*;
-use sb_failover::record::{Durability, Member, SyncRecord};
+use sb_failover::record::{Automatic, Durability, Member, Proof, SyncRecord};
 use sb_failover::{ClusterRecord, Election, Incarnation, RenewalNumber, Request, Seq, Session, Term, elect};
 use sb_pgtypes::{Lineage, Lsn, Position, SystemIdentifier, TimelineId};
 use sb_topology::{ServerName, SiteName};
@@ -40,6 +40,7 @@ fn record(durability: Durability, servers: usize) -> ClusterRecord {
         durability,
         number,
         lag_bytes_max: 500,
+        automatic: Automatic::Allowed,
     };
     record.apply(&initialize).unwrap();
     record
@@ -47,6 +48,7 @@ fn record(durability: Durability, servers: usize) -> ClusterRecord {
 
 fn renew(count: u64, flushed: u64) -> Request {
     Request::Renew {
+        admissions: 0,
         holder: name(0),
         incarnation: Incarnation::new(1),
         term: FIRST,
@@ -77,12 +79,7 @@ fn positions() -> impl Strategy<Value = Vec<Option<(u64, Option<u64>)>>> {
     prop::collection::vec(prop::option::of((1_u64..2_000, prop::option::weighted(0.2, 1_u64..2_000))), 2..6)
 }
 
-fn takeover(
-    record: &ClusterRecord,
-    by: &ServerName,
-    position: Position,
-    proof: sb_failover::record::Proof,
-) -> Request {
+fn takeover(record: &ClusterRecord, by: &ServerName, position: Position, proof: Proof) -> Request {
     Request::Takeover {
         by: by.clone(),
         incarnation: Incarnation::new(1),
@@ -93,6 +90,34 @@ fn takeover(
         position,
         proof,
     }
+}
+
+/// A settled set of some of `s1` to `s5`, a commit that `number` of them have, and reports of some servers; the others
+/// have flushed less by what `behind` says.
+fn confirmed_by_voters(
+    behind: &[u64],
+    votes: &[bool],
+    number: usize,
+    acknowledging: &prop::sample::Index,
+    reports: &[bool],
+) -> (ClusterRecord, Lsn) {
+    const COMMIT: u64 = 1_000;
+    let mut record = record(Durability::Strict, 6);
+    record.apply(&renew(1, COMMIT)).unwrap();
+    let voters: Vec<usize> = (1..=5).filter(|s| votes[s - 1] && *s != 1).collect();
+    if voters.len() < number {
+        return (record, Lsn::new(COMMIT));
+    }
+    let expect = SyncRecord { number, ..record.sync.clone() };
+    record.sync = expect.settled(FIRST, name(0), voters.iter().copied().map(name).collect());
+    let first = acknowledging.index(voters.len());
+    let witnesses: Vec<usize> = voters.iter().cycle().skip(first).take(number).copied().collect();
+    for server in (1..=5).filter(|s| reports[s - 1]) {
+        let lag = if witnesses.contains(&server) { 0 } else { behind[server - 1] };
+        let request = report(&record, server, at(COMMIT - lag, None));
+        record.apply(&request).unwrap();
+    }
+    (record, Lsn::new(COMMIT))
 }
 
 fn reported(durability: Durability, given: &[Option<(u64, Option<u64>)>]) -> ClusterRecord {
@@ -132,6 +157,32 @@ proptest! {
                 prop_assert_eq!(after.apply(&request), Ok(()));
                 prop_assert_eq!(after.term(), FIRST.next());
             }
+        }
+    }
+
+    /// R6: whoever the voters are, whichever n of them confirmed a commit, whoever reports, and however far anybody
+    /// lags: nobody takes over without it, neither by the election's choice nor by proposing it unasked.
+    #[test]
+    fn no_server_that_lags_behind_a_confirmed_commit_takes_over(
+        behind in prop::collection::vec(0_u64..1_000, 5),
+        votes in prop::collection::vec(any::<bool>(), 5),
+        reports in prop::collection::vec(prop::bool::weighted(0.8), 5),
+        number in 1_usize..=3,
+        acknowledging in any::<prop::sample::Index>(),
+    ) {
+        let (record, commit) = confirmed_by_voters(&behind, &votes, number, &acknowledging, &reports);
+        prop_assume!(!record.sync.degraded);
+        if let Election::Decided(ranked) = elect(&record) {
+            for candidate in &ranked {
+                let own = record.reports[&candidate.server].position.clone();
+                let position = candidate.fetch.as_ref().map_or(own, |(_, until)| until.clone());
+                prop_assert!(position.flushed >= commit, "{} at {}", candidate.server, position.flushed);
+            }
+        }
+        for (server, report) in record.valid_reports() {
+            let request = takeover(&record, server, report.position.clone(), Proof::Quorum);
+            let applied = record.clone().apply(&request).is_ok();
+            prop_assert!(!applied || report.position.flushed >= commit, "{server} elected itself");
         }
     }
 
@@ -192,6 +243,29 @@ fn the_former_site_goes_first_then_priority_then_log_then_name() {
     let order: Vec<_> = ranked.iter().map(|r| r.server.to_string()).collect();
     assert_eq!(order, ["s1", "s2", "s3"]);
     assert_eq!(ranked[0].fetch, Some((name(2), at(1_500, None))), "it has less, so it fetches first");
+}
+
+/// Tucson (`s5`) lags; the others of the set are gone or frozen, and one of them may be the only witness.
+#[test]
+fn a_lagging_far_site_does_not_elect_itself_while_a_server_with_the_data_lives() {
+    let five = [(2, 1_500), (3, 1_500), (4, 1_500), (5, 300)];
+    let with = |given: &[(usize, u64)]| {
+        let mut record = reported(Durability::Sync, &[None, None, None, None, None]);
+        for (server, flushed) in given {
+            let request = report(&record, *server, at(*flushed, None));
+            record.apply(&request).unwrap();
+        }
+        elect(&record)
+    };
+    let Election::Decided(ranked) = with(&five) else { panic!("nobody was elected") };
+    assert_eq!(ranked[0].server, name(2), "the preferred server that has everything");
+    assert!(ranked.iter().all(|r| r.server != name(5) || r.fetch.is_some()), "it would have to fetch first");
+    for missing in 2..=4 {
+        let rest: Vec<_> = five.iter().copied().filter(|(server, _)| *server != missing).collect();
+        let Election::Blocked(why) = with(&rest) else { panic!("elected without s{missing}") };
+        assert!(why.unwrap().to_string().contains("of 3 voters have promised"));
+    }
+    assert!(matches!(with(&[(5, 300)]), Election::Blocked(Some(_))), "alone");
 }
 
 #[test]

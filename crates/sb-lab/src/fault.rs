@@ -96,6 +96,49 @@ impl std::fmt::Display for Target {
     }
 }
 
+/// A share of packets, from 0 to 100 %.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
+pub struct LossPercent(u8);
+
+/// More than everything cannot be lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0} % is more than everything")]
+pub struct MoreThanEverything(u8);
+
+impl LossPercent {
+    /// Nothing is lost.
+    pub const NONE: Self = Self(0);
+
+    /// The same share as parts of a million.
+    #[must_use]
+    pub fn per_million(self) -> u32 {
+        u32::from(self.0) * 10_000
+    }
+}
+
+impl TryFrom<u8> for LossPercent {
+    type Error = MoreThanEverything;
+
+    fn try_from(percent: u8) -> Result<Self, MoreThanEverything> {
+        if percent > 100 { Err(MoreThanEverything(percent)) } else { Ok(Self(percent)) }
+    }
+}
+
+impl From<LossPercent> for u8 {
+    fn from(share: LossPercent) -> Self {
+        share.0
+    }
+}
+
+impl std::str::FromStr for LossPercent {
+    type Err = Box<dyn std::error::Error + Send + Sync>;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self::try_from(text.parse::<u8>()?)?)
+    }
+}
+
 /// Something that goes wrong, or is put right again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -106,7 +149,13 @@ pub enum Fault {
     CutBoth(Target, Target),
     /// Packets between these and all other servers do not arrive. The office reaches both sides.
     Isolate(Target),
-    /// Every cut ends.
+    /// Packets of this TCP or UDP port do not arrive between any servers; all others do.
+    CutPort(u16),
+    /// So many of the packets between different sites are lost, until it is said again or healed.
+    Lose(LossPercent),
+    /// Of the packets from and to these, so many per million are lost.
+    LoseAround(Target, u32),
+    /// Every cut ends, and no packet is lost any more.
     Heal,
     /// A part is killed. A killed host stays dark until it returns; other parts are started again as on any server.
     Kill(Target, Part),
@@ -116,6 +165,15 @@ pub enum Fault {
     Thaw(Target),
     /// Killed hosts are switched on.
     Return(Target),
+    /// The disk under the server's state is full: data directory, store and journal.
+    FillDisk(Target),
+    /// It has room again.
+    FreeDisk(Target),
+    /// Every sync of a file takes so many milliseconds longer; 0 is as it should be.
+    SlowDisk(Target, u32),
+    /// The agent is ended in order and started again from another file, as a package does it. Guard and PostgreSQL
+    /// go on.
+    Upgrade(Target),
 }
 
 impl std::fmt::Display for Fault {
@@ -124,6 +182,12 @@ impl std::fmt::Display for Fault {
             Self::Cut(from, to) => write!(f, "`{from}` does not reach `{to}` any more"),
             Self::CutBoth(a, b) => write!(f, "`{a}` and `{b}` do not reach each other any more"),
             Self::Isolate(place) => write!(f, "`{place}` is cut from all other servers"),
+            Self::CutPort(port) => write!(f, "nothing of port {port} passes between servers"),
+            Self::Lose(LossPercent::NONE) => write!(f, "no packets are lost between sites"),
+            Self::Lose(share) => write!(f, "{} % of the packets between sites are lost", u8::from(*share)),
+            Self::LoseAround(place, per_million) => {
+                write!(f, "{} % of the packets from and to `{place}` are lost", per_million / 10_000)
+            }
             Self::Heal => write!(f, "every link works again"),
             Self::Kill(place, Part::Host) => write!(f, "`{place}` has lost power"),
             Self::Kill(place, part) => write!(f, "the {} of `{place}` was killed", part.noun()),
@@ -131,6 +195,13 @@ impl std::fmt::Display for Fault {
             Self::Freeze(place, part) => write!(f, "the {} of `{place}` is frozen", part.noun()),
             Self::Thaw(place) => write!(f, "`{place}` goes on"),
             Self::Return(place) => write!(f, "`{place}` is switched on"),
+            Self::FillDisk(place) => write!(f, "the disk of `{place}` is full"),
+            Self::FreeDisk(place) => write!(f, "the disk of `{place}` has room again"),
+            Self::SlowDisk(place, 0) => write!(f, "the disk of `{place}` syncs as it should"),
+            Self::SlowDisk(place, delay_ms) => {
+                write!(f, "every sync on `{place}` takes {delay_ms} ms longer")
+            }
+            Self::Upgrade(place) => write!(f, "the agent of `{place}` is replaced by another file"),
         }
     }
 }
@@ -157,11 +228,20 @@ mod tests {
             Fault::Cut(target("ravena-1"), target("tucson")),
             Fault::Isolate(target("ravena")),
             Fault::Heal,
+            Fault::CutPort(7_432),
+            Fault::Lose("30".parse().unwrap()),
             Fault::Kill(target("ravena-1"), Part::Postgres),
         ] {
             let text = serde_json::to_string(&fault).unwrap();
             assert_eq!(serde_json::from_str::<Fault>(&text).unwrap(), fault);
         }
+    }
+
+    #[test]
+    fn nobody_can_lose_more_than_everything() {
+        assert_eq!("30".parse::<LossPercent>().unwrap().per_million(), 300_000);
+        assert_eq!("101".parse::<LossPercent>().unwrap_err().to_string(), "101 % is more than everything");
+        assert!(serde_json::from_str::<Fault>(r#"{"lose":101}"#).is_err());
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::sync::{Mutex, PoisonError};
 
 use nix::sys::signal::Signal;
 
+use crate::brake::Brake;
+use crate::disk::Disk;
 use crate::fault::Part;
 use crate::namespace::NetworkNamespace;
 use crate::network::Links;
@@ -70,6 +72,18 @@ pub struct Host {
     links: Links,
     units: Vec<Unit>,
     power: Mutex<Power>,
+    trouble: Option<Trouble>,
+}
+
+/// What can be done to a host's disk.
+#[derive(Debug, Clone)]
+pub struct Trouble {
+    /// The disk under its state.
+    pub disk: Disk,
+    /// What slows its programs' syncs down.
+    pub brake: Brake,
+    /// The agent's program, under another name.
+    pub other_agent: PathBuf,
 }
 
 impl Host {
@@ -93,7 +107,21 @@ impl Host {
             links,
             units,
             power: Mutex::new(Power::Off),
+            trouble: None,
         })
+    }
+
+    /// The same server with a disk that can be made full and slow, and an agent that can be replaced.
+    #[must_use]
+    pub fn with_trouble(mut self, trouble: Trouble) -> Self {
+        self.trouble = Some(trouble);
+        self
+    }
+
+    /// What can be done to its disk, where it has one of its own.
+    #[must_use]
+    pub fn trouble(&self) -> Option<&Trouble> {
+        self.trouble.as_ref()
     }
 
     /// Which server it is.
@@ -159,6 +187,24 @@ impl Host {
         processes::signal_part(self.namespace, part, Signal::SIGKILL)
     }
 
+    /// Kills one part for good, as when its unit is masked: nobody starts it again before the host is switched on
+    /// anew. Returns how many processes that was.
+    ///
+    /// # Errors
+    /// When a process may not be signalled.
+    pub fn take_away(&self, part: Part) -> io::Result<usize> {
+        let name = match part {
+            Part::Guard => "guard",
+            Part::Agent => "agent",
+            // Neither is a unit of its own.
+            Part::Host | Part::Postgres => return self.kill(part),
+        };
+        for unit in self.units.iter().filter(|unit| unit.name() == name) {
+            unit.order(Order::Rest);
+        }
+        self.kill(part)
+    }
+
     /// Stops one part, or the whole host like a paused virtual machine. Returns how many processes that was.
     ///
     /// # Errors
@@ -172,6 +218,18 @@ impl Host {
         // What was forked while the list was read; what is stopped forks no more.
         processes::signal_part(self.namespace, part, Signal::SIGSTOP)?;
         Ok(stopped)
+    }
+
+    /// Ends the agent in order; it is started again from another file. Returns how many processes that was.
+    ///
+    /// # Errors
+    /// When a process may not be signalled.
+    pub fn upgrade(&self) -> io::Result<usize> {
+        let Some(trouble) = &self.trouble else { return Ok(0) };
+        if let Some(agent) = self.units.last() {
+            agent.replace(trouble.other_agent.clone());
+        }
+        processes::signal_part(self.namespace, Part::Agent, Signal::SIGTERM)
     }
 
     /// Lets everything that is stopped go on.

@@ -5,11 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::brake::Brake;
 use crate::cluster::{self, Agents, BundlesError, Credentials, PostgresUser, ProgramsError};
+use crate::disk::Disk;
 use crate::fault::{Fault, Part, Target};
-use crate::host::{Directories, Host};
+use crate::host::{Directories, Host, Trouble};
 use crate::network::{Links, Network};
-use crate::options::LabOptions;
+use crate::options::{Equipment, LabOptions};
 use crate::place::Place;
 use crate::recorder::{Access, Recorder, RecorderPlan};
 
@@ -83,7 +85,8 @@ pub struct Lab {
     network: Network,
     credentials: Credentials,
     agents: Agents,
-    agent_program: PathBuf,
+    /// The agent's program, and the same under another name.
+    agent_programs: [PathBuf; 2],
     files: PathBuf,
     logs: PathBuf,
 }
@@ -96,7 +99,7 @@ impl Lab {
     /// When the system refuses something; see [`LabError::hint`].
     pub fn build(root: &Path, options: &LabOptions) -> Result<Self, LabError> {
         let user = PostgresUser::choose()?;
-        let agent_program = cluster::install_agent(root)?;
+        let agent_programs = [cluster::install_agent(root)?, cluster::install_agent(&root.join("next"))?];
         let network = Network::build().map_err(LabError::Network)?;
         let files = root.join("servers");
         let credentials = cluster::make(options, &files)?;
@@ -104,13 +107,27 @@ impl Lab {
             let failed = |source| LabError::Host { place, source };
             let directories = Directories::under(&files, place);
             directories.create().map_err(failed)?;
-            let programs = cluster::programs_of(&directories, &agent_program, user)?;
-            Host::new(place, directories, network.namespace(place), network.links(), programs).map_err(failed)
+            let trouble = match options.equipment {
+                Equipment::Plain => None,
+                Equipment::Disks => Some(Trouble {
+                    disk: Disk::put_under(&directories.state).map_err(failed)?,
+                    brake: Brake::default(),
+                    other_agent: agent_programs[1].clone(),
+                }),
+            };
+            let brake = trouble.as_ref().map(|trouble| &trouble.brake);
+            let programs = cluster::programs_of(&directories, &agent_programs[0], user, brake)?;
+            let host = Host::new(place, directories, network.namespace(place), network.links(), programs);
+            let host = host.map_err(failed)?;
+            Ok(match trouble {
+                None => host,
+                Some(trouble) => host.with_trouble(trouble),
+            })
         };
         let hosts = Place::servers().map(host).collect::<Result<Vec<_>, LabError>>()?;
         let agents = Agents::new(hosts.iter().map(Host::directories));
         let logs = options.logs.clone();
-        Ok(Self { hosts, network, credentials, agents, agent_program, files, logs })
+        Ok(Self { hosts, network, credentials, agents, agent_programs, files, logs })
     }
 
     /// Switches every server on.
@@ -189,6 +206,9 @@ impl Lab {
             Fault::Cut(from, to) => links.cut(from.places(), to.places()),
             Fault::CutBoth(a, b) => links.cut_both(a.places(), b.places()),
             Fault::Isolate(target) => links.isolate(target.places()),
+            Fault::CutPort(port) => links.cut_port(*port),
+            Fault::Lose(share) => links.lose(*share),
+            Fault::LoseAround(target, per_million) => links.lose_around(target.places(), *per_million),
             Fault::Heal => links.heal(),
             Fault::Kill(target, Part::Host) => self.each(target, |host| host.lose_power().map(|()| 1))?,
             Fault::Kill(target, part) => self.each(target, |host| host.kill(*part))?,
@@ -198,6 +218,15 @@ impl Lab {
                 host.switch_on();
                 Ok(1)
             })?,
+            Fault::FillDisk(target) => self.each(target, |host| with_trouble(host, |it| it.disk.fill()))?,
+            Fault::FreeDisk(target) => self.each(target, |host| with_trouble(host, |it| it.disk.free()))?,
+            Fault::SlowDisk(target, delay_ms) => self.each(target, |host| {
+                with_trouble(host, |it| {
+                    it.brake.set(*delay_ms);
+                    Ok(())
+                })
+            })?,
+            Fault::Upgrade(target) => self.each(target, Host::upgrade)?,
         }
         Ok(())
     }
@@ -209,8 +238,13 @@ impl Lab {
     /// When processes survive SIGKILL, or files cannot be removed.
     pub fn clear_away(&self) -> io::Result<()> {
         self.hosts.iter().try_for_each(Host::lose_power)?;
-        nix::mount::umount2(&self.agent_program, nix::mount::MntFlags::MNT_DETACH)?;
-        fs::remove_file(&self.agent_program)?;
+        for trouble in self.hosts.iter().filter_map(Host::trouble) {
+            trouble.disk.remove()?;
+        }
+        for program in &self.agent_programs {
+            nix::mount::umount2(program, nix::mount::MntFlags::MNT_DETACH)?;
+            fs::remove_file(program)?;
+        }
         fs::remove_dir_all(&self.files)
     }
 
@@ -239,6 +273,11 @@ impl Lab {
         }
         if touched == 0 { Err(LabError::NothingThere { target: target.clone() }) } else { Ok(()) }
     }
+}
+
+/// Does something to a host's disk, and says to how many: none where the lab was built without.
+fn with_trouble(host: &Host, act: impl FnOnce(&Trouble) -> io::Result<()>) -> io::Result<usize> {
+    host.trouble().map_or(Ok(0), |trouble| act(trouble).map(|()| 1))
 }
 
 /// Copies what a directory's files say, without secrets and without what lies below it. A directory that does not

@@ -4,10 +4,12 @@
 //! network between them is a router in this process that delays, drops, limits and cuts each direction of each
 //! link by itself.
 
+pub mod brake;
 pub mod cli;
 pub mod cluster;
 pub mod control;
 pub mod demo;
+pub mod disk;
 pub mod fault;
 pub mod host;
 pub mod lab;
@@ -19,6 +21,7 @@ pub mod place;
 pub mod processes;
 pub mod recorder;
 pub mod serve;
+pub mod soak;
 pub mod stage;
 pub mod unit;
 pub mod wan;

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::fault::LossPercent;
 use crate::namespace::NetworkNamespace;
 use crate::place::Place;
 use crate::wan::{Carrier, LinkQuality, PortId, Router, Wan};
@@ -82,8 +83,42 @@ impl Links {
         self.cut_both(&[place], &others);
     }
 
-    /// Undoes every cut; hosts that are dark stay so.
+    /// Drops what belongs to this TCP or UDP port between all servers; everything else passes.
+    pub fn cut_port(&self, port_number: u16) {
+        let servers: Vec<Place> = Place::servers().collect();
+        let mut router = self.wan.router();
+        for (from, to) in pairs(&servers, &servers) {
+            router.cut_port(port(from), port(to), port_number);
+        }
+    }
+
+    /// Loses this share of the packets between different sites, each way; 0 ends it. Lines inside a site stay whole.
+    pub fn lose(&self, share: LossPercent) {
+        let all: Vec<Place> = Place::all().collect();
+        let mut router = self.wan.router();
+        for (from, to) in pairs(&all, &all).filter(|(from, to)| from.site() != to.site()) {
+            let quality = router.quality(port(from), port(to));
+            let quality = LinkQuality { loss_per_million: share.per_million(), ..quality };
+            router.set_quality(port(from), port(to), quality);
+        }
+    }
+
+    /// Loses so many packets per million on every way from and to these.
+    pub fn lose_around(&self, places: &[Place], per_million: u32) {
+        let all: Vec<Place> = Place::all().collect();
+        let mut router = self.wan.router();
+        for (from, to) in pairs(&all, &all).filter(|(from, to)| places.contains(from) || places.contains(to))
+        {
+            let quality = router.quality(port(from), port(to));
+            let quality = LinkQuality { loss_per_million: per_million, ..quality };
+            router.set_quality(port(from), port(to), quality);
+        }
+    }
+
+    /// Undoes every cut and every loss; hosts that are dark stay so.
     pub fn heal(&self) {
+        let all: Vec<Place> = Place::all().collect();
+        self.lose_around(&all, 0);
         self.wan.router().heal();
     }
 

@@ -11,7 +11,7 @@ use clap::ValueEnum;
 pub enum Durability {
     /// A commit is on the primary's disk; the newest may be lost with the server.
     Async,
-    /// A commit is on another server too; without one commits wait (the fall back is not built yet).
+    /// A commit is on another server too; after 10 s without one they wait for nobody.
     Sync,
     /// A commit is on another server too; without one commits wait.
     Strict,
@@ -134,6 +134,16 @@ impl FromStr for Storage {
     }
 }
 
+/// What the servers are equipped with, so that more can go wrong with them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Equipment {
+    /// Disks as large as the lab's, which sync at once.
+    #[default]
+    Plain,
+    /// A small disk each, which can be made full, under programs whose every sync can be slowed down.
+    Disks,
+}
+
 /// Everything a lab is built from.
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 pub struct LabOptions {
@@ -149,6 +159,9 @@ pub struct LabOptions {
     /// Where logs are kept when something goes wrong
     #[arg(long, default_value = "/tmp/show-build-lab-logs", value_name = "DIR")]
     pub logs: PathBuf,
+    /// What the servers' disks can do wrong.
+    #[arg(skip)]
+    pub equipment: Equipment,
 }
 
 impl Default for LabOptions {
@@ -158,6 +171,7 @@ impl Default for LabOptions {
             profile: Profile::Default,
             storage: Storage::Memory,
             logs: PathBuf::from("/tmp/show-build-lab-logs"),
+            equipment: Equipment::Plain,
         }
     }
 }

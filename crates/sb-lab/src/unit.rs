@@ -13,6 +13,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::brake::{Brake, Handover};
 use crate::namespace::{self, NetworkNamespace};
 
 /// First pause before a program is started again, and the longest.
@@ -35,6 +36,8 @@ pub struct Program {
     pub environment: Vec<(String, String)>,
     /// Where its output is appended.
     pub log: PathBuf,
+    /// What slows its syncs down, where there is such a thing.
+    pub brake: Option<Brake>,
 }
 
 /// Whether a unit's program ought to run.
@@ -49,7 +52,9 @@ pub enum Order {
 /// A program under supervision. Dropping it ends the supervision, and with it the program.
 #[derive(Debug)]
 pub struct Unit {
+    name: String,
     order: watch::Sender<Order>,
+    path: watch::Sender<PathBuf>,
     ended: Arc<AtomicU32>,
     task: JoinHandle<()>,
 }
@@ -63,8 +68,22 @@ impl Unit {
         let (order, orders) = watch::channel(Order::Rest);
         let namespace = namespace.handle()?;
         let ended = Arc::new(AtomicU32::new(0));
+        let name = program.name.clone();
+        let (path, paths) = watch::channel(program.path.clone());
+        let orders = Orders { order: orders, path: paths };
         let task = tokio::spawn(supervise(program, namespace, orders, Arc::clone(&ended)));
-        Ok(Self { order, ended, task })
+        Ok(Self { name, order, path, ended, task })
+    }
+
+    /// Name of its program.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Which file it is started from, from its next start on.
+    pub fn replace(&self, path: PathBuf) {
+        self.path.send_replace(path);
     }
 
     /// Says whether it ought to run from now on.
@@ -85,17 +104,20 @@ impl Drop for Unit {
     }
 }
 
-async fn supervise(
-    program: Program,
-    namespace: std::fs::File,
-    mut orders: watch::Receiver<Order>,
-    ended: Arc<AtomicU32>,
-) {
+/// What the supervision is told.
+struct Orders {
+    order: watch::Receiver<Order>,
+    path: watch::Receiver<PathBuf>,
+}
+
+async fn supervise(mut program: Program, namespace: std::fs::File, orders: Orders, ended: Arc<AtomicU32>) {
+    let Orders { order: mut orders, path } = orders;
     let mut pause = PAUSE_MIN;
     loop {
         if orders.wait_for(|order| *order == Order::Run).await.is_err() {
             return;
         }
+        program.path.clone_from(&path.borrow());
         let started = Instant::now();
         match start(&program, &namespace) {
             Ok(mut child) => match child.wait().await {
@@ -133,13 +155,20 @@ fn start(program: &Program, namespace: &std::fs::File) -> io::Result<Child> {
         .stdout(log.try_clone()?)
         .stderr(log)
         .kill_on_drop(true);
+    let handover = program.brake.as_ref().map(|_| Handover::new()).transpose()?.map(Arc::new);
+    let in_child = handover.clone();
     // SAFETY: between fork and exec only system calls are made.
     unsafe {
         command.pre_exec(move || {
             // Keys pressed at the lab's terminal are not for servers.
             nix::unistd::setsid()?;
-            namespace::enter(namespace.as_fd())
+            namespace::enter(namespace.as_fd())?;
+            in_child.as_ref().map_or(Ok(()), |handover| handover.brake_this_process())
         });
     }
-    command.spawn()
+    let child = command.spawn()?;
+    if let (Some(brake), Some(handover)) = (&program.brake, handover) {
+        brake.serve(handover.listener()?)?;
+    }
+    Ok(child)
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use sb_client::API_PORT;
 use sb_client::state::{Identity, Secrets, Tokens};
 use sb_client::trust::Credentials;
-use sb_consensus::{RaftConfig, RaftStore, Store};
+use sb_consensus::Store;
 use sb_failover::{Machine, State};
 use sb_pgrepl::{Instance, InstanceConfig, Programs, RunAs, TlsFiles};
 use sb_topology::{PostgresPlacement, Server, Topology};
@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::dialer::PeerDialer;
+use crate::failsafe_line::FailsafeLine;
 use crate::guard_link::GuardLink;
 use crate::http::{ApiListener, PeerListener, RaftConnection, UnixListener, router};
 use crate::journal::{Entry, Journal};
@@ -28,12 +28,13 @@ use crate::operations::Operations;
 use crate::packet_fence::PacketFence;
 use crate::peers::Peers;
 use crate::persisted::Memory;
-use crate::postgres::{Driver, DriverConfig, Housekeeping, Watcher};
+use crate::postgres::{Driver, DriverConfig, Housekeeping, Seen, Watcher};
 use crate::replicated::Replicated;
 use crate::runtime::{EVENTS_WAITING_MAX, Runtime};
+use crate::store::StoreOpening;
 use crate::teller::Teller;
 use crate::view::Agent;
-use crate::{AgentError, Layout, boottime, founding, topology_copy};
+use crate::{AgentError, Layout, boottime, topology_copy};
 
 /// Connections of the store's peers that may wait to be served.
 const RAFT_CONNECTIONS_WAITING_MAX: usize = 32;
@@ -104,27 +105,15 @@ impl Base {
     }
 
     async fn open_store(&self) -> Result<Store<Replicated>, AgentError> {
-        let timings = self.topology.policy().failover.timings;
-        let (cluster, name) = (self.identity.cluster_id.as_str(), self.me.name.as_str());
-        let mut raft =
-            RaftConfig::new(cluster, self.layout.raft_dir(), name, peer_address(&self.me).to_string());
-        raft.timings.heartbeat_ms = clamp(timings.heartbeat_ms);
-        raft.timings.election_min_ms = clamp(timings.election_min_ms);
-        raft.timings.election_max_ms = clamp(timings.election_max_ms);
-        let dialer = Arc::new(PeerDialer::new(&self.credentials)?);
-        let begins = founding::begins_store(
-            &self.identity,
-            &self.layout,
-            &self.data_dir(),
-            &self.topology,
-            &self.credentials,
-        )
-        .await;
-        if begins {
-            self.journal.record(Entry::new("store.bootstrap", "this server begins the cluster's store"));
-            return Ok(RaftStore::bootstrap(raft, Replicated::default(), dialer)?);
-        }
-        Ok(RaftStore::open(raft, Replicated::default(), dialer)?)
+        let opening = StoreOpening {
+            layout: &self.layout,
+            identity: &self.identity,
+            me: &self.me,
+            topology: &self.topology,
+            credentials: &self.credentials,
+            journal: &self.journal,
+        };
+        opening.open(&self.data_dir()).await
     }
 
     async fn listen(&self) -> Result<Listeners, AgentError> {
@@ -150,38 +139,36 @@ impl Base {
         let postgres_port = self.me.postgres.port().unwrap_or(PostgresPlacement::PORT_DEFAULT);
         let fence = PacketFence::open(postgres_port).await;
         let teller = Arc::new(Teller::new(sender.clone()));
-        let guard = GuardLink::spawn(self.layout.run_dir().to_owned(), teller.clone(), fence.clone());
-        let driver = Driver::new(DriverConfig {
-            me: self.me.clone(),
-            topology: self.topology.clone(),
-            secrets: self.secrets.clone(),
-            settings: config.postgres_settings.clone(),
-            data_dir: self.data_dir(),
-            instance: self.instance(config)?,
-            guard: guard.clone(),
-            fence: fence.clone(),
-            memory: self.memory.clone(),
-            record: store.watch(),
-            teller: teller.clone(),
-            journal: self.journal.clone(),
-        });
+        let guard = GuardLink::spawn(
+            self.layout.run_dir().to_owned(),
+            teller.clone(),
+            fence.clone(),
+            self.journal.clone(),
+        );
+        let driver = match self.me.has_postgres() {
+            true => Some(self.driver(config, &store, &guard, &fence, &teller)?),
+            false => None,
+        };
         let session = self.memory.begin_session()?;
         let config = machine_config(&self.topology, &self.me, &self.identity, &store, session);
         config.timings.check()?;
         let machine = Machine::new(config, self.memory.recall()?, boottime::now());
         let (state, state_seen) = watch::channel(State::Starting);
         let (turn, turn_seen) = watch::channel(None);
-        let (watcher, seen) = Watcher::new(driver.clone(), guard.clone(), teller, state_seen.clone());
+        let seen = watch_postgres(driver.clone(), &guard, teller, &state_seen, parts, stop);
         let operations = Operations::open(self.layout.state_dir().join("operations.json"));
         let cluster_id = self.identity.cluster_id.clone();
         let (topology, me, credentials) = (&self.topology, &self.me, &self.credentials);
         let membership =
             Membership::new(store.clone(), topology.clone(), me.clone(), cluster_id, credentials.clone());
+        let failsafe = FailsafeLine::new(topology.clone(), credentials.clone(), sender.clone());
         let runtime = Runtime {
             machine,
+            failsafe: failsafe.clone(),
+            memory: self.memory.clone(),
             store: store.clone(),
             guard: guard.clone(),
-            driver: driver.clone(),
+            driver,
             journal: self.journal.clone(),
             events,
             sender,
@@ -189,11 +176,9 @@ impl Base {
             turn,
         };
         parts.begin("the failover machine", runtime.run(stop.clone()));
-        parts.begin("the watch on PostgreSQL", watcher.run(stop.clone()));
-        parts.begin("the primary's standing work", Housekeeping::new(driver, state_seen).run(stop.clone()));
         parts.begin("the store's membership", membership.run(stop.clone()));
         parts.begin("the memory of operations", operations.clone().follow(store.watch(), stop.clone()));
-        let copy = topology_copy::keep(self.layout.clone(), topology.clone(), store.clone(), stop.clone());
+        let copy = topology_copy::keep(self.layout.clone(), me, topology, &store, stop);
         parts.begin("the copy of the topology", copy);
         parts.begin("the store", until_failed(store.clone()));
         Ok(Arc::new(Agent {
@@ -208,6 +193,31 @@ impl Base {
             journal: self.journal.clone(),
             peers: Peers::spawn(topology.clone(), me.name.clone(), credentials.clone(), stop.clone()),
             operations,
+            failsafe,
+        }))
+    }
+
+    fn driver(
+        &self,
+        config: &AgentConfig,
+        store: &Store<Replicated>,
+        guard: &GuardLink,
+        fence: &PacketFence,
+        teller: &Arc<Teller>,
+    ) -> Result<Driver, AgentError> {
+        Ok(Driver::new(DriverConfig {
+            me: self.me.clone(),
+            topology: self.topology.clone(),
+            secrets: self.secrets.clone(),
+            settings: config.postgres_settings.clone(),
+            data_dir: self.data_dir(),
+            instance: self.instance(config)?,
+            guard: guard.clone(),
+            fence: fence.clone(),
+            memory: self.memory.clone(),
+            record: store.watch(),
+            teller: teller.clone(),
+            journal: self.journal.clone(),
         }))
     }
 
@@ -275,6 +285,25 @@ impl Parts {
     }
 }
 
+/// Begins to look at PostgreSQL and to keep house for it; a witness has nothing to look at.
+fn watch_postgres(
+    driver: Option<Driver>,
+    guard: &GuardLink,
+    teller: Arc<Teller>,
+    state: &watch::Receiver<State>,
+    parts: &mut Parts,
+    stop: &CancellationToken,
+) -> watch::Receiver<Seen> {
+    let Some(driver) = driver else {
+        return watch::channel(Seen::default()).1;
+    };
+    let (watcher, seen) = Watcher::new(driver.clone(), guard.clone(), teller, state.clone());
+    parts.begin("the watch on PostgreSQL", watcher.run(stop.clone()));
+    let housekeeping = Housekeeping::new(driver, state.clone());
+    parts.begin("the primary's standing work", housekeeping.run(stop.clone()));
+    seen
+}
+
 /// Ends when the store has failed: without it nothing here can be decided.
 async fn until_failed(store: Store<Replicated>) {
     let mut health = store.health();
@@ -316,8 +345,4 @@ async fn serve_raft(store: Store<Replicated>, mut connections: mpsc::Receiver<Ra
 
 fn make_directory(path: &std::path::Path) -> Result<(), AgentError> {
     std::fs::create_dir_all(path).map_err(|source| AgentError::Directory { path: path.to_owned(), source })
-}
-
-fn clamp(ms: u64) -> u32 {
-    u32::try_from(ms).unwrap_or(u32::MAX)
 }

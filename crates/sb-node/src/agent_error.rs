@@ -47,6 +47,19 @@ pub enum AgentError {
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// An endpoint of etcd is none.
+    #[error(transparent)]
+    EtcdEndpoint(#[from] sb_consensus::EtcdEndpointError),
+    /// The policy names another kind of store than this server belongs to.
+    #[error(
+        "cannot change the store from `{found}` to `{chosen}`: the lease and every promise are in the old one"
+    )]
+    OtherStore {
+        /// The kind that this server belongs to.
+        found: &'static str,
+        /// The kind that the policy names.
+        chosen: &'static str,
+    },
     /// There are no usable PostgreSQL programs.
     #[error(transparent)]
     Programs(#[from] ProgramsError),
@@ -95,6 +108,9 @@ impl AgentError {
             Self::UnknownServer { .. } => {
                 "The name in identity.json must be one of the servers in sites.json."
             }
+            Self::OtherStore { .. } => {
+                "Set `store` in policy.json back to what it was; the store is chosen when a cluster begins."
+            }
             Self::Store(OpenError::Corrupt { .. }) => REJOIN,
             Self::Remember(RememberError::Damaged { .. }) => REJOIN,
             Self::Copy(CopyError::Damaged { .. }) => {
@@ -106,6 +122,7 @@ impl AgentError {
             | Self::Journal(_)
             | Self::Remember(RememberError::Io { .. })
             | Self::Store(_)
+            | Self::EtcdEndpoint(_)
             | Self::RunAs(_)
             | Self::Directory { .. }
             | Self::Timings(_) => return None,

@@ -6,11 +6,12 @@ use std::time::Duration;
 use sb_client::state::Identity;
 use sb_client::trust::Credentials;
 use sb_client::{Client, Target};
-use sb_topology::Topology;
+use sb_topology::{StoreKind, Topology};
 use tokio::task::JoinSet;
 
 use crate::Layout;
 use crate::membership::peer_address;
+use crate::store::StoreOpening;
 
 /// How long the others are asked, in milliseconds.
 const ASK_MS_MAX: u64 = 3_000;
@@ -20,16 +21,14 @@ const ASK_MS_MAX: u64 = 3_000;
 /// The last condition is what keeps a founder that lost its disk from founding a second cluster. It cannot help when
 /// none of the others can be reached at that moment; an operator who restores a founder's bundle on an empty disk
 /// sets `bootstrap` to false in `identity.json`.
-pub async fn begins_store(
-    identity: &Identity,
-    layout: &Layout,
-    data_dir: &Path,
-    topology: &Topology,
-    credentials: &Credentials,
-) -> bool {
-    identity.bootstrap
-        && untouched(layout, data_dir)
-        && !somebody_knows(identity, topology, credentials).await
+pub async fn begins_store(opening: &StoreOpening<'_>, data_dir: &Path) -> bool {
+    let StoreOpening { layout, identity, topology, credentials, .. } = *opening;
+    if !identity.bootstrap || !untouched(layout, data_dir) {
+        return false;
+    }
+    // etcd itself lets one founder begin, and knows for ever that there was one.
+    topology.policy().store.kind() == StoreKind::Etcd
+        || !somebody_knows(identity, topology, credentials).await
 }
 
 /// Whether nothing here tells of an earlier life. The session is counted only after the store is open, so a first start
@@ -37,6 +36,7 @@ pub async fn begins_store(
 fn untouched(layout: &Layout, data_dir: &Path) -> bool {
     let traces = [layout.session_file(), layout.phase_file(), layout.promise_file(), layout.topology_file()];
     !sb_consensus::holds_log(&layout.raft_dir())
+        && !sb_consensus::belongs_to_etcd(&layout.etcd_dir())
         && traces.iter().all(|trace| !trace.exists())
         && !data_dir.join("PG_VERSION").exists()
 }

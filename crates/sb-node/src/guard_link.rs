@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use sb_failover::{Armed, BootTime, Event, GuardReport, Processes, Term};
@@ -11,8 +11,10 @@ use tokio::sync::{Mutex, Notify, mpsc, watch};
 
 use crate::guard::{
     BootNanos, ConnectLimits, GuardClient, GuardClientError, GuardEvents, GuardNotice, GuardStatus,
-    Postmaster, Role, StartSpec, Term as GuardTerm, socket_path,
+    Postmaster, Proof, Role, StartSpec, Term as GuardTerm, socket_path,
 };
+use crate::journal::{Entry, Journal};
+use crate::last_resort::LastResort;
 use crate::packet_fence::PacketFence;
 use crate::teller::Teller;
 
@@ -24,6 +26,10 @@ const PROOF_MS_MAX: u64 = 5_000;
 
 /// Pause between two attempts at that proof, in milliseconds.
 const PROOF_RETRY_MS: u64 = 200;
+
+/// Longest wait for a word of the guard where PostgreSQL has to end and the guard was silent before, in
+/// milliseconds: the deadline has come, so there is no time left to be patient in.
+const LAST_WORD_MS_MAX: u64 = 100;
 
 /// Deadlines that may wait to be handed over. The machine renews twice a second, so more means a hung guard.
 const DEADLINES_WAITING_MAX: usize = 64;
@@ -53,6 +59,10 @@ struct Inner {
     began_at: AtomicU64,
     /// Held while a start is under way.
     starting: Mutex<()>,
+    /// Set while the guard is connected and does not answer.
+    silent: AtomicBool,
+    last_resort: LastResort,
+    journal: Arc<Journal>,
     /// Rung when PostgreSQL's processes have changed.
     changed: Notify,
 }
@@ -73,9 +83,9 @@ pub enum GuardLinkError {
 
 impl GuardLink {
     /// Begins to hold the connection to the guard in `run_dir`. Reports go to `teller`; `fence` follows the
-    /// deadlines.
+    /// deadlines; what becomes of the guard itself is told to `journal`.
     #[must_use]
-    pub fn spawn(run_dir: PathBuf, teller: Arc<Teller>, fence: PacketFence) -> Self {
+    pub fn spawn(run_dir: PathBuf, teller: Arc<Teller>, fence: PacketFence, journal: Arc<Journal>) -> Self {
         let (deadlines, waiting) = mpsc::channel(DEADLINES_WAITING_MAX);
         let (client, _) = watch::channel(None);
         let (status, _) = watch::channel(None);
@@ -87,6 +97,9 @@ impl GuardLink {
             fences: AtomicU64::new(0),
             began_at: AtomicU64::new(0),
             starting: Mutex::new(()),
+            silent: AtomicBool::new(false),
+            last_resort: LastResort::default(),
+            journal,
             changed: Notify::new(),
         };
         let link = Self { inner: Arc::new(inner) };
@@ -137,11 +150,13 @@ impl GuardLink {
             let status = match self.ask().await {
                 Ok(status) => status,
                 Err(error) => {
+                    self.note_silence(&error);
                     // A guard that does not answer holds no deadline that anybody can count on.
                     self.inner.teller.tell(Event::GuardLost).await;
                     return Err(error);
                 }
             };
+            self.note_word(&status);
             if self.inner.teller.seen(Event::Guard(report(&status)), epoch).await {
                 self.publish(status.clone());
                 return Ok(status);
@@ -151,6 +166,23 @@ impl GuardLink {
 
     async fn ask(&self) -> Result<GuardStatus, GuardLinkError> {
         Ok(self.client()?.status(answer()).await?)
+    }
+
+    fn note_silence(&self, error: &GuardLinkError) {
+        let timed_out = matches!(error, GuardLinkError::Client(GuardClientError::Timeout(_)));
+        if timed_out && !self.inner.silent.swap(true, Ordering::SeqCst) {
+            let message = "the guard does not answer; the lease is not renewed without it";
+            let detail =
+                "PostgreSQL ends at the deadline: by the guard, or by the agent, which then ends both.";
+            self.inner.journal.record(Entry::new("guard.silent", message).detail(detail));
+        }
+    }
+
+    fn note_word(&self, status: &GuardStatus) {
+        self.inner.last_resort.note_postmaster(status);
+        if self.inner.silent.swap(false, Ordering::SeqCst) {
+            self.inner.journal.record(Entry::new("guard.answers", "the guard answers again"));
+        }
     }
 
     /// How many fences there were: to be taken when an operation begins.
@@ -194,11 +226,10 @@ impl GuardLink {
 
     async fn kill_all(&self) {
         loop {
-            let killed = match self.client() {
-                Ok(client) => client.kill_all(Duration::from_millis(PROOF_MS_MAX)).await.map_err(Into::into),
-                Err(missing) => Err(missing),
-            };
-            match killed {
+            if self.is_mute().await {
+                self.end_both().await;
+            }
+            match self.proof().await {
                 Ok(proof) => {
                     tracing::info!(took_ms = proof.took_ms, "no process of PostgreSQL is left");
                     return;
@@ -206,6 +237,50 @@ impl GuardLink {
                 Err(error) => tracing::warn!(%error, "no proof yet that PostgreSQL is gone"),
             }
             tokio::time::sleep(Duration::from_millis(PROOF_RETRY_MS)).await;
+        }
+    }
+
+    /// Whether the guard was silent before and still is.
+    async fn is_mute(&self) -> bool {
+        if !self.inner.silent.load(Ordering::SeqCst) {
+            return false;
+        }
+        let Ok(client) = self.client() else {
+            return false;
+        };
+        client.status(Duration::from_millis(LAST_WORD_MS_MAX)).await.is_err()
+    }
+
+    /// The guard's proof. A guard that has something left to kill says so meanwhile; one that says nothing is not
+    /// waited for.
+    async fn proof(&self) -> Result<Proof, GuardLinkError> {
+        let client = self.client()?;
+        let killed = client.kill_all(Duration::from_millis(PROOF_MS_MAX));
+        let silence = async {
+            loop {
+                tokio::time::sleep(Duration::from_millis(PROOF_RETRY_MS)).await;
+                if let Err(error) = client.status(answer()).await {
+                    return error;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            killed = killed => Ok(killed?),
+            error = silence => {
+                let error = GuardLinkError::from(error);
+                self.note_silence(&error);
+                Err(error)
+            }
+        }
+    }
+
+    async fn end_both(&self) {
+        let ended = self.inner.last_resort.end_both().await;
+        if let Some(pid) = ended.guard {
+            let message = "the guard hung when PostgreSQL had to end: the agent has ended both";
+            let detail = format!("It was process {pid}. The next guard proves that nothing is left.");
+            self.inner.journal.record(Entry::new("guard.ended", message).detail(detail));
         }
     }
 
@@ -238,17 +313,26 @@ impl GuardLink {
 
     async fn hold(self, run_dir: PathBuf) {
         let path = socket_path(&run_dir);
+        let mut missed = false;
         loop {
             let limits = ConnectLimits { attempts_max: 1, pause: Duration::ZERO };
             match GuardClient::connect(&path, limits).await {
                 Ok((client, notices)) => {
+                    self.inner.last_resort.note_guard(&client);
                     self.inner.client.send_replace(Some(client));
+                    if std::mem::take(&mut missed) {
+                        self.inner.journal.record(Entry::new("guard.found", "there is a guard again"));
+                    }
                     self.listen(notices).await;
                     self.inner.client.send_replace(None);
                     self.inner.status.send_replace(None);
+                    self.inner.silent.store(false, Ordering::SeqCst);
                     self.inner.teller.tell(Event::GuardLost).await;
                     self.inner.changed.notify_one();
-                    tracing::warn!("the connection to the guard is lost");
+                    let message =
+                        "the connection to the guard is lost; if it has ended, PostgreSQL ends with it";
+                    self.inner.journal.record(Entry::new("guard.lost", message));
+                    missed = true;
                 }
                 Err(error) => tracing::debug!(%error, "the guard cannot be reached"),
             }
@@ -258,9 +342,17 @@ impl GuardLink {
 
     async fn listen(&self, mut notices: GuardEvents) {
         loop {
-            if let Err(error) = self.refresh().await {
-                tracing::warn!(%error, "the guard does not say how it is");
-                return;
+            match self.refresh().await {
+                Ok(_) => {}
+                // It is stopped, hangs or is not scheduled: another connection would have no other end.
+                Err(GuardLinkError::Client(GuardClientError::Timeout(_))) => {
+                    tokio::time::sleep(Duration::from_millis(PROOF_RETRY_MS)).await;
+                    continue;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the guard does not say how it is");
+                    return;
+                }
             }
             match notices.next().await {
                 GuardNotice::Event(event) => tracing::info!(?event, "word from the guard"),

@@ -70,6 +70,7 @@ impl Entry {
 /// The journal of one server.
 ///
 /// A thread of its own writes the file: a disk that hangs must not hold up a failover.
+#[derive(Debug)]
 pub struct Journal {
     server: String,
     inner: Mutex<Inner>,
@@ -78,12 +79,14 @@ pub struct Journal {
     writer: Option<JoinHandle<()>>,
 }
 
+#[derive(Debug)]
 struct Inner {
     next_id: u64,
     recent: VecDeque<Event>,
 }
 
 /// The file, as its thread has it.
+#[derive(Debug)]
 struct Writer {
     path: PathBuf,
     file: File,

@@ -47,6 +47,12 @@ impl Layout {
         self.state.join("raft")
     }
 
+    /// Who this server is in a store that is in etcd.
+    #[must_use]
+    pub fn etcd_dir(&self) -> PathBuf {
+        self.state.join("etcd")
+    }
+
     /// The last good copy of the topology in force.
     #[must_use]
     pub fn topology_file(&self) -> PathBuf {
@@ -63,6 +69,12 @@ impl Layout {
     #[must_use]
     pub fn promise_file(&self) -> PathBuf {
         self.state.join("promise.json")
+    }
+
+    /// What was promised to a primary that goes on without the store.
+    #[must_use]
+    pub fn failsafe_file(&self) -> PathBuf {
+        self.state.join("failsafe.json")
     }
 
     /// How often the agent has started.

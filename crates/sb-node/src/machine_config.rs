@@ -2,8 +2,8 @@
 
 use sb_client::state::Identity;
 use sb_consensus::Store;
-use sb_failover::record::{Durability, Member};
-use sb_failover::{Config, Founding, Incarnation, Session, Timings};
+use sb_failover::record::{Durability, Member, TTL_MS_MAX};
+use sb_failover::{Config, Failsafe, Founding, Incarnation, Session, Timings};
 use sb_topology::{Server, Topology};
 
 use crate::replicated::Replicated;
@@ -26,7 +26,11 @@ pub fn machine_config(
         sync_eligible: topology.sync_servers().any(|server| server.name == me.name),
     };
     let founds = identity.bootstrap && topology.initial_primary().name == me.name;
-    let founding = if founds { founder(topology) } else { Founding::Joiner };
+    let founding = match (me.has_postgres(), founds) {
+        (false, _) => Founding::Witness,
+        (true, true) => founder(topology),
+        (true, false) => Founding::Joiner,
+    };
     Config { me: me.name.clone(), member, session, founding, timings: timings(topology) }
 }
 
@@ -37,11 +41,20 @@ fn founder(topology: &Topology) -> Founding {
         sb_topology::Durability::Strict => Durability::Strict,
     };
     let number = if durability.is_synchronous() { usize::from(topology.policy().durability.n) } else { 0 };
-    Founding::Founder { durability, number, lag_bytes_max: topology.policy().failover.lag_bound_bytes }
+    Founding::Founder {
+        durability,
+        number,
+        lag_bytes_max: topology.policy().failover.lag_bound_bytes,
+        automatic: topology.automatic_failover().into(),
+    }
 }
 
+/// How much longer than the policy's lease the holder may make its own while the store is slow.
+const TTL_MAX_FACTOR: u64 = 3;
+
 /// The machine's times by the policy.
-fn timings(topology: &Topology) -> Timings {
+#[must_use]
+pub fn timings(topology: &Topology) -> Timings {
     let failover = &topology.policy().failover;
     let chosen = failover.timings;
     Timings {
@@ -51,6 +64,13 @@ fn timings(topology: &Topology) -> Timings {
         margin_ms: chosen.margin_ms,
         drift_ppm: u64::from(chosen.drift_ppm),
         restart_budget_ms: failover.restart_budget_ms,
+        failsafe: match failover.failsafe {
+            sb_topology::Failsafe::Off => Failsafe::Off,
+            sb_topology::Failsafe::On => Failsafe::On,
+        },
+        ttl_ms_max: chosen.lease_ttl_ms.saturating_mul(TTL_MAX_FACTOR).min(TTL_MS_MAX),
+        election_max_ms: chosen.election_max_ms,
+        fallback_after_ms: topology.policy().durability.fallback_after_ms,
         ..Timings::default()
     }
 }

@@ -61,6 +61,7 @@ impl Membership {
         loop {
             let health = self.store.health().borrow().clone();
             match health.role {
+                Role::Outsider if health.etcd.is_some() => self.join_by_itself().await,
                 Role::Outsider => self.ask().await,
                 Role::Leader => self.lead(&health).await,
                 Role::Learner | Role::Follower | Role::Candidate | Role::Removed | Role::Stopped => {}
@@ -69,6 +70,13 @@ impl Membership {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(Duration::from_millis(ROUND_MS)) => {}
             }
+        }
+    }
+
+    /// Whoever may write the record in etcd belongs to the cluster, and takes itself in.
+    async fn join_by_itself(&self) {
+        if let Err(error) = self.store.add_learner(self.store.member().clone(), change()).await {
+            tracing::debug!(%error, "could not join the record in etcd");
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use sb_api::{Operation, OperationState, Problem, Step, StepState};
 use sb_consensus::Applied;
-use sb_failover::record::TransferId;
+use sb_failover::record::{Durability, TransferId};
 use sb_failover::{ClusterRecord, Term};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -34,6 +34,13 @@ pub enum Mark {
         /// To whom, when that was said.
         to: Option<String>,
     },
+    /// The promise asked for holds, as long as no other is asked for.
+    Durability {
+        /// What was asked for.
+        wanted: Durability,
+        /// n.
+        number: usize,
+    },
     /// It had ended when it was journalled.
     Ended,
 }
@@ -48,6 +55,15 @@ struct Tracked {
 struct Remembered {
     operations: VecDeque<Tracked>,
     moments: BTreeMap<Term, String>,
+    #[serde(default)]
+    fell_back: Option<FellBack>,
+}
+
+/// Commits wait for nobody although they should.
+#[derive(Debug, Serialize, Deserialize)]
+struct FellBack {
+    /// Since when, as far as this server has seen.
+    at: String,
 }
 
 /// The operations of one agent. Cheap to clone.
@@ -122,11 +138,18 @@ impl Operations {
         self.lock().moments.get(&term).cloned()
     }
 
+    /// When this server saw commits stop waiting for others, while they do not: UTC, RFC 3339, for people.
+    #[must_use]
+    pub fn fell_back_at(&self) -> Option<String> {
+        self.lock().fell_back.as_ref().map(|fell_back| fell_back.at.clone())
+    }
+
     /// Whether something changed.
     fn note(&self, record: &ClusterRecord, writable: Option<&str>) -> bool {
         self.note_pause(record);
         let mut remembered = self.lock();
         let mut changed = note_moments(&mut remembered.moments, record);
+        changed |= note_fall_back(&mut remembered.fell_back, record);
         for tracked in &mut remembered.operations {
             changed |= note_end(tracked, record, writable);
         }
@@ -182,8 +205,26 @@ fn note_moments(moments: &mut BTreeMap<Term, String>, record: &ClusterRecord) ->
     changed
 }
 
+fn note_fall_back(known: &mut Option<FellBack>, record: &ClusterRecord) -> bool {
+    let sync = &record.sync;
+    if !(sync.durability.is_synchronous() && sync.degraded && record.lease.is_some()) {
+        return known.take().is_some();
+    }
+    // A later version of the same fall back is a new primary's, or no change at all.
+    let new = known.is_none();
+    known.get_or_insert_with(|| FellBack { at: now() });
+    new
+}
+
 fn note_end(tracked: &mut Tracked, record: &ClusterRecord, writable: Option<&str>) -> bool {
-    let Mark::Transfer { id, since, to } = &tracked.mark else { return false };
+    let (id, since, to) = match &tracked.mark {
+        Mark::Transfer { id, since, to } => (id, since, to),
+        Mark::Durability { wanted, number } => {
+            let (wanted, number) = (*wanted, *number);
+            return note_promise(tracked, record, wanted, number);
+        }
+        Mark::Ended => return false,
+    };
     let pending = record.transfer.as_ref().is_some_and(|transfer| transfer.id == *id);
     if pending || tracked.operation.ended() {
         return false;
@@ -210,6 +251,31 @@ fn note_end(tracked: &mut Tracked, record: &ClusterRecord, writable: Option<&str
             tracked.operation.problem = Some(problem);
             finish(&mut tracked.operation, OperationState::Failed, StepState::Failed);
         }
+    }
+    tracked.mark = Mark::Ended;
+    true
+}
+
+fn note_promise(tracked: &mut Tracked, record: &ClusterRecord, wanted: Durability, number: usize) -> bool {
+    let sync = &record.sync;
+    if tracked.operation.ended() {
+        return false;
+    }
+    if (sync.wanted, sync.number) != (wanted, number) {
+        let problem = Problem::refused("durability.not_done", "another durability was asked for since");
+        tracked.operation.problem = Some(problem);
+        finish(&mut tracked.operation, OperationState::Failed, StepState::Failed);
+    } else if sync.durability == wanted && !sync.degraded && sync.counted_on() == number {
+        let result = match wanted {
+            Durability::Async => "commits wait for no other server".to_owned(),
+            Durability::Sync | Durability::Strict => {
+                format!("commits wait for {number} of {} standbys", sync.voters.len())
+            }
+        };
+        tracked.operation.result = Some(result);
+        finish(&mut tracked.operation, OperationState::Done, StepState::Done);
+    } else {
+        return false;
     }
     tracked.mark = Mark::Ended;
     true

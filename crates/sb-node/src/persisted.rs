@@ -1,5 +1,5 @@
-//! What this server must remember across a crash: the phase of a change (R9), the newest promise (R4), and how
-//! often its agent has started.
+//! What this server must remember across a crash: the phase of a change (R9), the newest promise (R4), the
+//! newest promise to a primary without a store (R10), and how often its agent has started.
 //!
 //! Every write is a new file, synced, renamed over the old one, and the directory synced: after a crash there is
 //! either the old value or the new one.
@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use sb_failover::{Persisted, Phase, Promise, Session};
+use sb_failover::{FailsafePromise, Persisted, Phase, Promise, Session};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -39,11 +39,12 @@ pub enum RememberError {
     },
 }
 
-/// The three files.
+/// The four files.
 #[derive(Debug, Clone)]
 pub struct Memory {
     phase: PathBuf,
     promise: PathBuf,
+    failsafe: PathBuf,
     session: PathBuf,
 }
 
@@ -51,7 +52,12 @@ impl Memory {
     /// The memory in a state directory.
     #[must_use]
     pub fn new(layout: &Layout) -> Self {
-        Self { phase: layout.phase_file(), promise: layout.promise_file(), session: layout.session_file() }
+        Self {
+            phase: layout.phase_file(),
+            promise: layout.promise_file(),
+            failsafe: layout.failsafe_file(),
+            session: layout.session_file(),
+        }
     }
 
     /// What the failover machine stored.
@@ -60,7 +66,7 @@ impl Memory {
     /// When a file is there and cannot be read.
     pub fn recall(&self) -> Result<Persisted, RememberError> {
         let phase = read(&self.phase)?.unwrap_or_default();
-        Ok(Persisted { phase, promise: read(&self.promise)? })
+        Ok(Persisted { phase, promise: read(&self.promise)?, failsafe: read(&self.failsafe)? })
     }
 
     /// Makes a phase durable.
@@ -77,6 +83,14 @@ impl Memory {
     /// When it cannot be written; then the old one stands.
     pub fn store_promise(&self, promise: &Promise) -> Result<(), RememberError> {
         replace(&self.promise, promise)
+    }
+
+    /// Makes a promise to the holder of a lease durable.
+    ///
+    /// # Errors
+    /// When it cannot be written; then the old one stands.
+    pub fn store_failsafe(&self, promise: &FailsafePromise) -> Result<(), RememberError> {
+        replace(&self.failsafe, promise)
     }
 
     /// The number of this run of the agent, larger than every one before.

@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use sb_consensus::{Applied, ProposeError, Store};
 use sb_failover::{
-    BootTime, ClusterRecord, Command, Event, Explanation, Machine, ProposalId, ProposalResult, Request, State,
+    BootTime, ClusterRecord, Command, Event, Explanation, FailsafePromise, JournalEntry, Machine, OpFailure,
+    OpId, OpOutput, ProposalId, ProposalResult, Request, State,
 };
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::failsafe_line::FailsafeLine;
 use crate::guard_link::GuardLink;
 use crate::journal::{Entry, Journal};
+use crate::persisted::Memory;
 use crate::postgres::Driver;
 use crate::replicated::Replicated;
 use crate::{boottime, words};
@@ -40,8 +43,12 @@ pub struct Runtime {
     pub store: Store<Replicated>,
     /// Holds the deadline.
     pub guard: GuardLink,
-    /// Works on PostgreSQL.
-    pub driver: Driver,
+    /// Works on PostgreSQL; a witness has none, and its machine asks for nothing.
+    pub driver: Option<Driver>,
+    /// Asks and answers about going on without the store.
+    pub failsafe: FailsafeLine,
+    /// Where promises are kept.
+    pub memory: Memory,
     /// For people.
     pub journal: Arc<Journal>,
     /// Events of everybody else.
@@ -84,8 +91,22 @@ impl Runtime {
                 Command::Propose { id, request } => self.propose(id, request),
                 Command::ArmGuard { term, fence_at } => self.guard.arm(term, fence_at),
                 Command::Disarm { term } => self.guard.disarm(term),
-                Command::Cancel { op } => self.driver.cancel(op),
-                Command::Journal(entry) => self.journal.record(words::entry(&entry)),
+                Command::Cancel { op } => {
+                    if let Some(driver) = &self.driver {
+                        driver.cancel(op);
+                    }
+                }
+                Command::Journal(entry) => {
+                    if let JournalEntry::FellBack { term, .. } = &entry {
+                        tracing::warn!(%term, "the promise of `sync` is not kept: commits wait for no other server");
+                    }
+                    self.journal.record(words::entry(&entry));
+                }
+                Command::AskFailsafe { round, members, question } => {
+                    self.failsafe.ask(round, &members, &question);
+                }
+                Command::AnswerFailsafe { ask, answer } => self.failsafe.answer(ask, answer),
+                Command::StoreFailsafe { op, promise } => self.store_failsafe(op, promise),
                 Command::Fence { op }
                 | Command::StartPrimary { op, .. }
                 | Command::StartStandby { op, .. }
@@ -99,9 +120,26 @@ impl Runtime {
                 | Command::OpenClients { op, .. }
                 | Command::SetSyncStandbys { op, .. }
                 | Command::Repair { op, .. }
-                | Command::InitDb { op } => self.driver.begin(op, command),
+                | Command::InitDb { op } => match &self.driver {
+                    Some(driver) => driver.begin(op, command),
+                    None => tracing::error!(command = command.name(), "a witness has no PostgreSQL"),
+                },
             }
         }
+    }
+
+    /// Beside the work on PostgreSQL: a clone that takes hours must not keep a primary waiting for an answer.
+    fn store_failsafe(&self, op: OpId, promise: FailsafePromise) {
+        let (memory, sender) = (self.memory.clone(), self.sender.clone());
+        tokio::spawn(async move {
+            let stored = tokio::task::spawn_blocking(move || memory.store_failsafe(&promise)).await;
+            let result = match stored {
+                Ok(Ok(())) => Ok(OpOutput::Nothing),
+                Ok(Err(error)) => Err(OpFailure::Failed { detail: error.to_string() }),
+                Err(panic) => Err(OpFailure::Failed { detail: panic.to_string() }),
+            };
+            let _ = sender.send(Event::Done { op, result }).await;
+        });
     }
 
     fn propose(&self, id: ProposalId, request: Request) {
@@ -143,7 +181,10 @@ fn report(error: &ProposeError) {
         ProposeError::Ambiguous { .. } | ProposeError::Unavailable { .. } | ProposeError::Stopped => {
             tracing::debug!(%error, "a proposal has no answer");
         }
-        ProposeError::Overloaded | ProposeError::TooLarge { .. } | ProposeError::Unencodable { .. } => {
+        ProposeError::Overloaded
+        | ProposeError::TooLarge { .. }
+        | ProposeError::RecordTooLarge { .. }
+        | ProposeError::Unencodable { .. } => {
             tracing::error!(%error, "a proposal could not be made");
         }
     }

@@ -6,15 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sb_consensus::Store;
-use sb_failover::Request;
-use sb_topology::{Problems, Topology};
+use sb_failover::{ClusterRecord, Request};
+use sb_topology::{Problems, Server, ServerName, Topology};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::journal::{Entry, Journal};
-use crate::persisted;
 use crate::replicated::Replicated;
-use crate::{AgentError, Layout};
+use crate::{AgentError, Layout, machine_config, persisted};
 
 /// Longest wait for the store to take the topology, in milliseconds.
 const PROPOSAL_MS_MAX: u64 = 3_000;
@@ -98,9 +97,21 @@ fn read(layout: &Layout) -> Result<Option<Copy>, CopyError> {
     serde_json::from_slice(&bytes).map(Some).map_err(|_| CopyError::Damaged { path })
 }
 
-/// Puts the first topology into the store if there is none, and keeps the copy of what is in force, until `stop`.
-pub async fn keep(
+/// Puts the first topology into the store if there is none and this server holds the lease, and its policy's times in
+/// force; keeps the copy of what is in force, until `stop`.
+pub fn keep(
     layout: Layout,
+    me: &Server,
+    topology: &Arc<Topology>,
+    store: &Store<Replicated>,
+    stop: &CancellationToken,
+) -> impl Future<Output = ()> + Send + 'static {
+    keep_until(layout, me.name.clone(), topology.clone(), store.clone(), stop.clone())
+}
+
+async fn keep_until(
+    layout: Layout,
+    me: ServerName,
     topology: Arc<Topology>,
     store: Store<Replicated>,
     stop: CancellationToken,
@@ -117,18 +128,40 @@ pub async fn keep(
                 Err(error) => tracing::warn!(%error, "could not keep a copy of the topology"),
             }
         }
-        let first = record.lease.is_some() && known.generation == 0 && store.health().borrow().is_leader();
+        let first = record.holder() == Some(&me) && known.generation == 0;
         if first {
-            let request = Request::SetTopology { expect_generation: 0, document: topology.to_json() };
+            put_first(&store, &topology).await;
+        }
+        let times = record.holder() == Some(&me);
+        let times = times.then(|| times_to_set(&record, &topology)).flatten();
+        let unset = first || times.is_some();
+        if let Some(request) = times {
             let proposed = store.propose(request, Duration::from_millis(PROPOSAL_MS_MAX)).await;
-            tracing::debug!(?proposed, "the first topology was put to the store");
+            tracing::debug!(?proposed, "the policy's times were put to the store");
         }
         tokio::select! {
             () = stop.cancelled() => return,
             changed = records.changed() => if changed.is_err() { return },
-            () = tokio::time::sleep(Duration::from_millis(RETRY_MS)), if first => {}
+            () = tokio::time::sleep(Duration::from_millis(RETRY_MS)), if unset => {}
         }
     }
+}
+
+/// What the policy asks for, if that is not in force. The lease's holder proposes it, so that servers that were given
+/// different policies do not take turns.
+fn times_to_set(record: &ClusterRecord, topology: &Topology) -> Option<Request> {
+    let timings = machine_config::timings(topology);
+    let lag_bytes_max = topology.policy().failover.lag_bound_bytes;
+    let in_force = record.timings == timings && record.lag_bytes_max == lag_bytes_max;
+    (!in_force && timings.check().is_ok()).then_some(Request::SetTimings { timings, lag_bytes_max })
+}
+
+async fn put_first(store: &Store<Replicated>, topology: &Topology) {
+    let limit = Duration::from_millis(PROPOSAL_MS_MAX);
+    let automatic = topology.automatic_failover().into();
+    let request = Request::SetTopology { expect_generation: 0, document: topology.to_json(), automatic };
+    let proposed = store.propose(request, limit).await;
+    tracing::debug!(?proposed, "the first topology was put to the store");
 }
 
 #[cfg(test)]
@@ -156,6 +189,17 @@ mod tests {
         let tucson = in_force.sites().iter().find(|site| site.name.as_str() == "tucson").unwrap();
         assert_eq!(tucson.label, "Tucson, Arizona");
         assert_eq!(journal.since(0, 10).last().unwrap().kind, "topology.differs");
+    }
+
+    #[test]
+    fn the_policys_times_are_put_in_force_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let (layout, journal) = server(dir.path());
+        let topology = at_boot(&layout, &journal).unwrap();
+        let mut record = ClusterRecord { lag_bytes_max: 1, ..ClusterRecord::default() };
+        let request = times_to_set(&record, &topology).unwrap();
+        record.apply(&request).unwrap();
+        assert_eq!(times_to_set(&record, &topology), None);
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! The failover machine's journal entries in words for people.
 
-use sb_failover::{JournalEntry, State};
+use std::collections::BTreeSet;
+
+use sb_failover::record::Durability;
+use sb_failover::{FailsafeRefusal, JournalEntry, PaceReason, State};
+use sb_topology::ServerName;
 
 use crate::journal::Entry;
 
@@ -62,6 +66,20 @@ pub fn entry(entry: &JournalEntry) -> Entry {
         JournalEntry::Rejected { reason } => {
             Entry::new("store.rejected", "the record refused a proposal").detail(reason.to_string())
         }
+        JournalEntry::FailsafeHolds { term } => {
+            Entry::new("failsafe.holds", ON_WITHOUT_THE_STORE).term(term.get())
+        }
+        JournalEntry::FailsafeRefused { by, reason } => failsafe_refused(by, reason),
+        JournalEntry::FailsafeEnded { term } => {
+            Entry::new("failsafe.ended", "the store takes renewals again").term(term.get())
+        }
+        JournalEntry::LeaseLength { before_ms, ttl_ms, why } => lease_length(*before_ms, *ttl_ms, *why),
+        JournalEntry::FellBack { term, silent } => fell_back(silent).term(term.get()),
+        JournalEntry::SetFormed { term, number, voters } => {
+            let message = format!("commits wait for {number} of {} standbys", voters.len());
+            Entry::new("durability.formed", message).term(term.get()).detail(names(voters))
+        }
+        JournalEntry::PromiseChanged { wanted, number } => asked_for(*wanted, *number),
         JournalEntry::OperationFailed { operation, detail } => {
             Entry::new("operation.failed", format!("{operation} did not succeed; it is tried again"))
                 .detail(detail.clone())
@@ -69,10 +87,38 @@ pub fn entry(entry: &JournalEntry) -> Entry {
     }
 }
 
+const ON_WITHOUT_THE_STORE: &str =
+    "the primary goes on without the store: every server that could take over has promised not to";
+
+fn failsafe_refused(by: &ServerName, reason: &FailsafeRefusal) -> Entry {
+    Entry::new("failsafe.refused", format!("`{by}` does not promise to hold back")).detail(reason.to_string())
+}
+
+fn lease_length(before_ms: u64, ttl_ms: u64, why: PaceReason) -> Entry {
+    let message = format!("the lease is {ttl_ms} ms long now, it was {before_ms} ms");
+    Entry::new("lease.length", message).detail(format!("{why}. A failover waits for this long."))
+}
+
+fn fell_back(silent: &BTreeSet<ServerName>) -> Entry {
+    let who = if silent.is_empty() { "no synchronous standby".to_owned() } else { names(silent) };
+    Entry::new("durability.fell_back", "commits wait for no other server: too few answered")
+        .detail(format!("Silent: {who}. No server takes over by itself until a set has formed again."))
+}
+
+fn asked_for(wanted: Durability, number: usize) -> Entry {
+    let wanted = format!("{wanted:?}").to_lowercase();
+    let message = format!("the durability asked for is `{wanted}`");
+    Entry::new("durability.asked", message).detail(format!("On {number} other servers."))
+}
+
 /// A state in one lower-case word.
 #[must_use]
 pub fn state(state: State) -> String {
     state.to_string().to_lowercase()
+}
+
+fn names(servers: &BTreeSet<ServerName>) -> String {
+    servers.iter().map(|server| format!("`{server}`")).collect::<Vec<_>>().join(", ")
 }
 
 fn place(position: &sb_pgtypes::Position) -> String {

@@ -307,6 +307,24 @@ async fn two_guards_do_not_share_a_run_directory() {
 }
 
 #[tokio::test]
+async fn the_guard_is_locked_in_memory_and_scheduled_first_or_says_that_it_is_not() {
+    let process = GuardProcess::start();
+    let (guard, _events) = process.connect().await;
+    let degraded = guard.status(REPLY).await.unwrap().degraded;
+    let read = |name: &str| fs::read_to_string(format!("/proc/{}/{name}", process.pid())).unwrap();
+    let status = read("status");
+    let locked = status.lines().find_map(|line| line.strip_prefix("VmLck:")).unwrap().trim();
+    assert_eq!(locked == "0 kB", degraded.contains(&Degradation::MemoryNotLocked), "{locked}");
+    let stat = read("stat");
+    // The 41st field (proc(5)), counted from behind the name: the scheduling policy.
+    let policy = stat.rsplit_once(") ").unwrap().1.split(' ').nth(38).unwrap();
+    let first_in_first_out = policy == libc::SCHED_FIFO.to_string();
+    assert_eq!(first_in_first_out, !degraded.contains(&Degradation::NoRealTimePriority), "{policy}");
+    let spared = read("oom_score_adj").trim() == "-1000";
+    assert_eq!(spared, !degraded.contains(&Degradation::OomKillable));
+}
+
+#[tokio::test]
 async fn the_program_inherits_nothing_of_the_guards_power() {
     let process = GuardProcess::start();
     let (guard, mut events) = process.connect().await;

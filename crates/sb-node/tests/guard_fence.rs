@@ -5,7 +5,7 @@
     reason = "a test fails by panicking and says what it skips"
 )]
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -44,9 +44,20 @@ fn ip(arguments: &str) {
     assert!(status.success(), "ip {arguments}");
 }
 
+/// Longer than any answer takes that is let through at once.
+const HELD_BACK: Duration = Duration::from_millis(400);
+
+/// What a client was told.
+#[derive(Debug, Default)]
+struct Answers {
+    /// When last, in nanoseconds since boot.
+    last: AtomicU64,
+    held_back: AtomicU64,
+}
+
 /// A client in another namespace, which asks again and again and notes when it was last answered.
 struct Client {
-    last_answer: Arc<AtomicU64>,
+    answers: Arc<Answers>,
     stop: Arc<AtomicBool>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -54,10 +65,10 @@ struct Client {
 impl Client {
     /// Joins the namespaces by a pair of interfaces. To be called in the server's namespace.
     fn start() -> Self {
-        let (last_answer, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        let (answers, stop) = (Arc::new(Answers::default()), Arc::new(AtomicBool::new(false)));
         let (sender, namespace) = mpsc::channel();
         let (joined, wait_for_joined) = mpsc::channel();
-        let (noted, stopped) = (Arc::clone(&last_answer), Arc::clone(&stop));
+        let (noted, stopped) = (Arc::clone(&answers), Arc::clone(&stop));
         let thread = thread::spawn(move || {
             unshare(CloneFlags::CLONE_NEWNET).unwrap();
             sender.send(gettid()).unwrap();
@@ -73,11 +84,16 @@ impl Client {
         ip(&format!("addr add {SERVER}/24 dev sb0"));
         ip("link set sb0 up");
         joined.send(()).unwrap();
-        Self { last_answer, stop, thread: Some(thread) }
+        Self { answers, stop, thread: Some(thread) }
     }
 
     fn last_answer(&self) -> BootNanos {
-        BootNanos::from_nanos(self.last_answer.load(Ordering::SeqCst))
+        BootNanos::from_nanos(self.answers.last.load(Ordering::SeqCst))
+    }
+
+    /// How many answers came long after they were asked for: let through by a fence that had held them back.
+    fn held_back(&self) -> u64 {
+        self.answers.held_back.load(Ordering::SeqCst)
     }
 
     /// Waits for an answer noted after now.
@@ -107,19 +123,24 @@ impl Drop for Client {
 }
 
 /// One connection, for as long as it works.
-fn ask_again_and_again(noted: &AtomicU64, stopped: &AtomicBool) {
+fn ask_again_and_again(answers: &Answers, stopped: &AtomicBool) {
     let server = SocketAddr::new(SERVER.parse().unwrap(), PORT);
     let Ok(mut stream) = TcpStream::connect_timeout(&server, Duration::from_millis(200)) else { return };
     stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
     stream.set_nodelay(true).unwrap();
     let mut byte = [0];
     while !stopped.load(Ordering::SeqCst) && stream.write_all(&byte).is_ok() {
-        while stream.read_exact(&mut byte).is_err() {
-            if stopped.load(Ordering::SeqCst) {
+        let asked = Instant::now();
+        while let Err(error) = stream.read_exact(&mut byte) {
+            let patient = matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+            if !patient || stopped.load(Ordering::SeqCst) {
                 return;
             }
         }
-        noted.store(BootNanos::now().as_nanos(), Ordering::SeqCst);
+        answers.last.store(BootNanos::now().as_nanos(), Ordering::SeqCst);
+        if asked.elapsed() > HELD_BACK {
+            answers.held_back.fetch_add(1, Ordering::SeqCst);
+        }
         thread::sleep(Duration::from_millis(5));
     }
 }
@@ -172,6 +193,7 @@ async fn packets_stop_by_themselves_when_the_lease_has_run_out() {
 
     fence.open_for_standby().await.unwrap();
     client.answered();
+    assert_eq!(client.held_back(), 0, "an answer of the time without a lease was sent when the fence opened");
     fence.install_for_primary().await.unwrap();
     client.silent_after(BootNanos::now());
     fence.uninstall().await.unwrap();

@@ -152,6 +152,23 @@ async fn postgres_ends_with_a_killed_guard_and_the_next_one_starts_it_again() {
     start(&guard, &cluster, Role::Standby).await;
 }
 
+/// Its signal from the kernel waits until it goes on; until then it is nobody's descendant.
+#[tokio::test]
+async fn a_stopped_postmaster_whose_guard_was_killed_does_not_escape_the_next_guards_proof() {
+    let mut process = GuardProcess::start();
+    let (guard, _events) = process.connect().await;
+    let cluster = Cluster::init(process.dir.path());
+    arm(&guard, 60_000).await;
+    let postmaster = start(&guard, &cluster, writable()).await;
+    kill(postmaster, Signal::SIGSTOP).unwrap();
+    process.end(Signal::SIGKILL);
+    assert!(is_alive(postmaster), "a stopped process does not end by SIGQUIT");
+    process.start_again();
+    let (guard, _events) = process.connect().await;
+    guard.kill_all(REPLY).await.unwrap();
+    assert!(!is_alive(postmaster));
+}
+
 #[tokio::test]
 async fn backends_that_no_guard_knows_are_ended_before_the_start() {
     let process = GuardProcess::start();

@@ -134,6 +134,9 @@ pub struct Sender {
     pub replayed: Option<Lsn>,
     /// `async`, `potential`, `sync`, `quorum`: PostgreSQL's word.
     pub sync_state: String,
+    /// By what its own process has loaded: 0 when commits do not wait for it, its place in the list of `FIRST`, always 1
+    /// with `ANY`.
+    pub sync_priority: i32,
 }
 
 /// The answer to [`STATUS_SQL`].

@@ -50,7 +50,8 @@ SELECT json_build_object(
                                           'upstream', sender_host, 'slot', slot_name) FROM receiver),
     'senders', (SELECT coalesce(json_agg(json_build_object(
                     'application_name', application_name, 'state', coalesce(state, 'unknown'), 'flushed', flush_lsn,
-                    'replayed', replay_lsn, 'sync_state', coalesce(sync_state, 'unknown'))), '[]')
+                    'replayed', replay_lsn, 'sync_state', coalesce(sync_state, 'unknown'),
+                    'sync_priority', coalesce(sync_priority, 0))), '[]')
                 FROM pg_stat_replication),
     'synchronous_standby_names', current_setting('synchronous_standby_names'),
     'pending_restart', (SELECT coalesce(json_agg(name), '[]') FROM pg_settings WHERE pending_restart)

@@ -5,7 +5,6 @@ mod cluster;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::{Command, Output};
-use std::time::Duration;
 
 use cluster::{Cluster, SOON, Server, application, desired, eventually};
 use sb_pgrepl::{
@@ -161,20 +160,46 @@ async fn synchronous_standbys_are_in_force_when_the_call_returns() {
     let status = a.status().await;
     assert_eq!(status.synchronous_standby_names, effective.setting);
     assert_eq!(status.senders[0].sync_state, "quorum");
-    assert!(status.senders[0].flushed >= effective.flushed_past);
+    let loaded_at = effective.loaded_at;
+    assert!(loaded_at.is_some());
+    eventually("it is flushed", || async { a.status().await.senders[0].flushed >= loaded_at }).await;
 
     b.instance.freeze(SOON).await.unwrap();
     let mut waiting = a.psql("INSERT INTO marks VALUES (1)").spawn().unwrap();
     let waiters = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
     eventually("the commit waits", || async { a.sql(waiters) == "1" }).await;
-    let error = a.instance.set_sync_standbys(&one_of(&["c"]), Duration::from_secs(1)).await.unwrap_err();
-    assert!(matches!(error, SyncError::NotConfirmed { confirmed: 0, count: 1 }), "{error:?}");
+    let effective = a.instance.set_sync_standbys(&one_of(&["c"]), SOON).await.unwrap();
+    assert!(effective.loaded_at.is_some(), "whoever is there");
     assert!(waiting.try_wait().unwrap().is_none(), "still nobody has it");
 
     let effective = a.instance.set_sync_standbys(&SyncStandbys::default(), SOON).await.unwrap();
-    assert_eq!((effective.setting.as_str(), effective.flushed_past), ("", None));
+    assert_eq!((effective.setting.as_str(), effective.loaded_at), ("", None));
     assert!(waiting.wait().unwrap().success());
     let error =
         a.instance.set_sync_standbys(&SyncStandbys { count: 1, members: vec![] }, SOON).await.unwrap_err();
     assert!(matches!(error, SyncError::TooFew { count: 1, members: 0 }), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_wait_for_more_standbys_when_the_call_returns() {
+    let cluster = Cluster::new();
+    let (b, c) = (cluster.server("b"), cluster.server("c"));
+    let a = cluster.primary("a", &[&b, &c]).await;
+    cluster.join(&b, &a).await;
+    cluster.join(&c, &a).await;
+    let any = |count| SyncStandbys { count, members: vec![b.name.clone(), c.name.clone()] };
+    a.instance.set_sync_standbys(&any(1), SOON).await.unwrap();
+    c.instance.freeze(SOON).await.unwrap();
+    a.sql("INSERT INTO marks VALUES (1)");
+
+    let effective = a.instance.set_sync_standbys(&any(2), SOON).await.unwrap();
+    assert_eq!(effective.setting, "ANY 2 (\"b\", \"c\")");
+    assert_eq!(a.sql("SHOW synchronous_standby_names"), effective.setting);
+    let priorities = "SELECT string_agg(sync_priority::text, ',') FROM pg_stat_replication";
+    assert_eq!(a.sql(priorities), "1", "nothing of the way round is left");
+    let mut waiting = a.psql("INSERT INTO marks VALUES (2)").spawn().unwrap();
+    let waiters = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    eventually("one standby is not enough", || async { a.sql(waiters) == "1" }).await;
+    a.instance.set_sync_standbys(&any(1), SOON).await.unwrap();
+    assert!(waiting.wait().unwrap().success(), "one is enough again");
 }

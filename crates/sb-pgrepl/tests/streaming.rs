@@ -97,7 +97,7 @@ async fn commits_of_a_promoted_server_wait_for_standbys_that_were_set_before() {
     b.instance.freeze(SOON).await.unwrap();
     let sync = SyncStandbys { count: 1, members: vec![a.name.clone()] };
     let unproven = b.instance.set_sync_standbys(&sync, SOON).await.unwrap();
-    assert_eq!(unproven.flushed_past, None);
+    assert_eq!(unproven.loaded_at, None);
     b.instance.promote(SOON).await.unwrap();
     b.instance.prove_commits_wait(SOON).await.unwrap();
     let log = std::fs::read_to_string(b.instance.config().log_dir.join("startup.log")).unwrap();

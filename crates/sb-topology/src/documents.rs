@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema};
 use serde::Serialize;
 
-use crate::{Durability, FailoverProfile, Failsafe, MeshMode, ReplicationMode, SiteRole};
+use crate::{Durability, FailoverProfile, Failsafe, MeshMode, ReplicationMode, SiteRole, StoreKind};
 
 /// `database.json`: how the application reaches its database.
 #[derive(Clone, Serialize, JsonSchema)]
@@ -163,6 +163,9 @@ pub struct PolicyDocument {
     /// When backups are taken and how long they are kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backup: Option<BackupDocument>,
+    /// Where the cluster's record is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store: Option<StoreDocument>,
     /// Where clients are sent; no settings yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub routing: Option<NoSettings>,
@@ -256,6 +259,33 @@ pub struct BackupDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 3650))]
     pub monthly: Option<u16>,
+}
+
+/// `store` of `policy.json`. It is chosen when the cluster begins, and stays.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StoreDocument {
+    /// The kind; `raft` when absent.
+    pub kind: StoreKind,
+    /// `etcd` only: its members, `http://HOST:PORT` or `https://HOST:PORT`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 9))]
+    pub endpoints: Option<Vec<String>>,
+    /// `etcd` only: authorities that its certificates are checked against, PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<String>,
+    /// `etcd` only: the certificate shown to it, PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cert_file: Option<String>,
+    /// `etcd` only: the certificate's key, PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<String>,
+    /// `etcd` only: its user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// `etcd` only: the file whose first line is the user's password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<String>,
 }
 
 /// The JSON Schema of each document: file name, such as `sites.schema.json`, and text.

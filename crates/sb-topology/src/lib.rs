@@ -38,8 +38,8 @@ pub use network::{
     Endpoint, EndpointError, MeshMode, NetworkSettings, PRIVATE_KEY_MARKER, PublicKey, PublicKeyError,
 };
 pub use policy::{
-    BackupPolicy, DurabilityPolicy, FailoverPolicy, FailoverProfile, FailoverTimings, Failsafe, Policy,
-    TimeOfDay, TimeOfDayError,
+    BackupPolicy, DurabilityPolicy, EtcdPolicy, EtcdUrl, EtcdUrlError, FailoverPolicy, FailoverProfile,
+    FailoverTimings, Failsafe, Policy, StoreKind, StorePolicy, TimeOfDay, TimeOfDayError,
 };
 pub use problem::{Problem, Problems, Severity};
 pub use server::{PostgresPlacement, Server};

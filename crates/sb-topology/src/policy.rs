@@ -3,10 +3,12 @@
 mod backup;
 mod durability;
 mod failover;
+mod store;
 
 pub use backup::{BackupPolicy, TimeOfDay, TimeOfDayError};
 pub use durability::DurabilityPolicy;
 pub use failover::{FailoverPolicy, FailoverProfile, FailoverTimings, Failsafe};
+pub use store::{EtcdPolicy, EtcdUrl, EtcdUrlError, StoreKind, StorePolicy};
 
 /// How the cluster behaves.
 ///
@@ -19,4 +21,6 @@ pub struct Policy {
     pub durability: DurabilityPolicy,
     /// When backups are taken and how long they are kept.
     pub backup: BackupPolicy,
+    /// Where the cluster's record is kept.
+    pub store: StorePolicy,
 }

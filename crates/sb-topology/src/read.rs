@@ -7,6 +7,7 @@ mod database;
 mod network;
 mod policy;
 mod sites;
+mod store;
 
 pub(crate) use database::{DatabaseDraft, read_database};
 pub(crate) use network::{NetworkDraft, read_network};

@@ -2,11 +2,11 @@
 
 use crate::documents::{
     BackupDocument, DatabaseDocument, DurabilityDocument, FailoverDocument, NetworkDocument, PolicyDocument,
-    PostgresDocument, PostgresPlacementDocument, ServerDocument, SiteDocument, SitesDocument,
+    PostgresDocument, PostgresPlacementDocument, ServerDocument, SiteDocument, SitesDocument, StoreDocument,
 };
 use crate::{
     DatabaseSettings, FailoverPolicy, FailoverProfile, NetworkSettings, PRIVATE_KEY_MARKER, Policy,
-    PostgresPlacement, PublicKey, Server, Site, Topology,
+    PostgresPlacement, PublicKey, Server, Site, StorePolicy, Topology,
 };
 
 pub(crate) fn database(settings: &DatabaseSettings) -> DatabaseDocument {
@@ -104,10 +104,29 @@ pub(crate) fn policy(policy: &Policy) -> PolicyDocument {
             weekly: Some(policy.backup.weekly),
             monthly: Some(policy.backup.monthly),
         }),
+        store: store(&policy.store),
         routing: None,
         notifications: None,
         maintenance: None,
     }
+}
+
+/// The default leaves no trace, so that documents of earlier clusters stay as they are.
+fn store(policy: &StorePolicy) -> Option<StoreDocument> {
+    let StorePolicy::Etcd(etcd) = policy else { return None };
+    let text = |path: &std::path::PathBuf| path.to_string_lossy().into_owned();
+    let (certificate, key) =
+        etcd.client.as_ref().map(|(certificate, key)| (text(certificate), text(key))).unzip();
+    let (username, password) = etcd.login.as_ref().map(|(name, file)| (name.clone(), text(file))).unzip();
+    Some(StoreDocument {
+        kind: policy.kind(),
+        endpoints: Some(etcd.endpoints.iter().map(ToString::to_string).collect()),
+        ca_file: etcd.ca_file.as_ref().map(text),
+        cert_file: certificate,
+        key_file: key,
+        username,
+        password_file: password,
+    })
 }
 
 fn failover(policy: &FailoverPolicy) -> FailoverDocument {

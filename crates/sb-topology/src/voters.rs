@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Server, ServerName, Site, SiteName, Topology};
 
 /// From this many sites on, each has one voter; below, every server votes.
 pub(crate) const SITES_FOR_ONE_VOTER_EACH: usize = 3;
 
 /// Why no server may take over by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum NotAutomatic {
     /// Half of the voters is no majority, so the last one adds a way to fail and no strength.
     #[error("{voters} voters are an even number")]

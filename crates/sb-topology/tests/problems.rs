@@ -340,7 +340,7 @@ fn a_key_with_control_characters_cannot_reach_a_terminal() {
     assert_snapshot!(of_policy(r#"{"\u001b[2J": 1}"#), @r"
     warning: unknown key `\u{1b}[2J` is ignored
     at: policy.json line 1, /\u{1b}[2J [json.key.unknown]
-    detail: Known keys: failover, durability, backup, routing, notifications, maintenance.
+    detail: Known keys: failover, durability, backup, store, routing, notifications, maintenance.
     ");
 }
 
@@ -358,4 +358,56 @@ fn a_document_that_is_too_long_is_not_parsed() {
     at: policy.json line 1 [json.too_long]
     detail: 1048577 bytes; 1048576 are read.
     ");
+}
+
+#[test]
+fn a_store_in_etcd_has_to_be_reachable_and_checkable() {
+    assert_snapshot!(of_policy(r#"{"store": {"kind": "etdc"}}"#), @r#"
+    error: `etdc` is not a value of `kind`
+    at: policy.json line 1, /store/kind [value.unknown]
+    detail: One of `raft`, `etcd`.
+    hint: Did you mean `etcd`?
+    "#);
+    assert_snapshot!(of_policy(r#"{"store": {"kind": "raft", "endpoints": ["http://10.0.1.10:2379"]}}"#), @r#"
+    warning: `endpoints` has no effect
+    at: policy.json line 1, /store/endpoints [policy.store.no_effect]
+    detail: It belongs to the store `etcd`.
+    hint: Set `"kind": "etcd"`, or leave this key out.
+    "#);
+    assert_snapshot!(of_policy(r#"{"store": {"kind": "etcd"}}"#), @r#"
+    error: `endpoints` is missing
+    at: policy.json line 1, /store [value.missing]
+    "#);
+    assert_snapshot!(
+        of_policy(
+            r#"{"store": {"kind": "etcd", "endpoints": ["https://10.0.1.10:2379", "10.0.2.10:2379"], "cafile": "/ca.pem",
+                "certFile": "/c.pem", "username": "show-build"}}"#
+        ),
+        @r#"
+    error: `certFile` and `keyFile` belong together
+    at: policy.json line 1, /store [policy.store.certificate]
+    hint: Give both, or neither.
+
+    error: `username` and `passwordFile` belong together
+    at: policy.json line 1, /store [policy.store.login]
+    hint: Give both, or neither; the password is the first line of the file.
+
+    error: `caFile` is missing: etcd's certificates could not be checked
+    at: policy.json line 1, /store [policy.store.ca]
+    hint: Give the PEM file of the authority that signed etcd's certificates.
+
+    warning: unknown key `cafile` is ignored
+    at: policy.json line 1, /store/cafile [json.key.unknown]
+    hint: Did you mean `caFile`?
+
+    warning: etcd is asked at fewer than three members
+    at: policy.json line 1, /store/endpoints [policy.store.few_endpoints]
+    detail: With the only endpoints gone the primary is fenced, whatever the rest of etcd does.
+    hint: Name every member of etcd.
+
+    error: `endpoints` cannot be `10.0.2.10:2379`
+    at: policy.json line 1, /store/endpoints/1 [value.form]
+    detail: Not `http://HOST:PORT` or `https://HOST:PORT`.
+    "#
+    );
 }

@@ -1,5 +1,5 @@
-//! The form of the decisions in `docs/adr/`, that ARCHITECTURE.md speaks of every crate, and that links lead
-//! somewhere.
+//! The form of the decisions in `docs/adr/`, that ARCHITECTURE.md speaks of every crate, that links lead somewhere,
+//! and that tests which a document names exist.
 
 use crate::Finding;
 use crate::workspace::{Workspace, WorkspaceError, read_text};
@@ -51,6 +51,33 @@ pub fn check_architecture(workspace: &Workspace) -> Result<Vec<Finding>, Workspa
             )
         })
         .collect())
+}
+
+/// The document whose table maps failures of the field to tests.
+const TESTING: &str = "docs/internals/testing.md";
+
+/// Tests named in the fourth column of the table of failures that no source file defines.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn check_named_tests(workspace: &Workspace) -> Result<Vec<Finding>, WorkspaceError> {
+    let mut sources = String::new();
+    for directory in ["crates", "bins", "tests"] {
+        for file in workspace.files(directory, "rs")? {
+            sources.push_str(&read_text(&file)?);
+        }
+    }
+    let document = read_text(&workspace.root.join(TESTING))?;
+    let named = document.lines().filter_map(|line| line.split('|').nth(4));
+    let tests = named.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    let defined = |test: &str| {
+        sources.contains(&format!("fn {test}(")) || sources.contains(&format!("name: \"{test}\""))
+    };
+    let missing = tests.filter(|test| !defined(test)).map(|test| {
+        let message = format!("names the test `{test}`, which is not there");
+        Finding::new(TESTING, message, "Name the test that covers it, or say that the row is open.")
+    });
+    Ok(missing.collect())
 }
 
 /// Links between files of this repository that lead to nothing.

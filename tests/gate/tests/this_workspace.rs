@@ -47,3 +47,8 @@ fn architecture_speaks_of_every_package() {
 fn links_between_documents_lead_somewhere() {
     assert_none(&documents::check_links(&workspace()).unwrap());
 }
+
+#[test]
+fn tests_that_the_table_of_failures_names_exist() {
+    assert_none(&documents::check_named_tests(&workspace()).unwrap());
+}

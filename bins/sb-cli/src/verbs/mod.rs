@@ -2,6 +2,7 @@
 
 mod completions;
 mod config;
+mod durability;
 mod events;
 mod explain;
 mod history;
@@ -53,6 +54,7 @@ async fn ask(verb: AgentVerb, client: &Client, output: Output, terminal: &mut Te
         AgentVerb::Status(args) => status::run(&args, client, output, terminal).await,
         AgentVerb::Switchover(args) => transfer::switchover(args, client, output, terminal).await,
         AgentVerb::Failover(args) => transfer::failover(args, client, output, terminal).await,
+        AgentVerb::Durability(args) => durability::run(args, client, output, terminal).await,
         AgentVerb::Pause(args) => pause::pause(args, client, output, terminal).await,
         AgentVerb::Resume => pause::resume(client, output, terminal).await,
         AgentVerb::History => history::run(client, output, terminal).await,

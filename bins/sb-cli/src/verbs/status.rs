@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use sb_api::{KernelFence, Level, Role, ServerStatus, Status, StoreRole, SyncState};
+use sb_api::{KernelFence, Level, Role, ServerStatus, Status, StoreKind, StoreRole, StoreStatus, SyncState};
 use sb_client::Client;
 use serde::Serialize;
 
@@ -70,16 +70,15 @@ fn header(status: &Status, colour: Colour) -> Vec<String> {
     let word = ink.paint(word, colour);
     let mut lines = vec![format!("{}: {word}. {}", cluster.name, cluster.verdict.sentence)];
     let term = cluster.term.map_or("no term yet".into(), |term| format!("term {term}"));
-    let leader = match &cluster.store.leader {
-        Some(leader) => format!("store led by `{leader}`"),
-        None => "store without a known leader".into(),
-    };
-    let voters = units::show_count(cluster.store.voters.len(), "voter");
-    let learners = units::show_count(cluster.store.learners.len(), "learner");
     let durability = json_word(&cluster.durability);
-    lines.push(format!("durability {durability}; {term}; {leader} ({voters}, {learners})"));
+    lines.push(format!("durability {durability}; {term}; {}", store_line(&cluster.store)));
+    let troubled = cluster.store.endpoints.iter().filter_map(|it| Some((&it.url, it.trouble.as_ref()?)));
+    lines.extend(troubled.map(|(url, trouble)| format!("etcd {url}: {trouble}")));
     if let Some(reason) = &cluster.degraded {
         lines.push(format!("degraded: {reason}"));
+    }
+    if let Some(reason) = &cluster.manual_failover {
+        lines.push(format!("no server takes over by itself: {reason}"));
     }
     if let Some(pause) = &cluster.paused {
         let remaining = pause.remaining_seconds.map(units::show_seconds);
@@ -93,6 +92,21 @@ fn header(status: &Status, colour: Colour) -> Vec<String> {
         lines.push(format!("last change: `{}` by {} at {at}", last.primary, last.reason));
     }
     lines
+}
+
+fn store_line(store: &StoreStatus) -> String {
+    if store.kind == StoreKind::Etcd {
+        let answer = store.endpoints.iter().filter(|endpoint| endpoint.answers).count();
+        let quorum = if store.majority == Some(true) { "" } else { ", no quorum" };
+        return format!("store etcd ({answer} of {} endpoints answer{quorum})", store.endpoints.len());
+    }
+    let leader = match &store.leader {
+        Some(leader) => format!("store led by `{leader}`"),
+        None => "store without a known leader".into(),
+    };
+    let voters = units::show_count(store.voters.len(), "voter");
+    let learners = units::show_count(store.learners.len(), "learner");
+    format!("{leader} ({voters}, {learners})")
 }
 
 fn narrow(status: &Status, colour: Colour) -> Table {

@@ -53,7 +53,7 @@ pub async fn failover(args: FailoverArgs, client: &Client, output: Output, termi
     finish(operation, args.transfer.timeout, client, output, terminal).await
 }
 
-fn show_plan(plan: &Operation, output: Output, terminal: &mut Terminal) -> Ended {
+pub fn show_plan(plan: &Operation, output: Output, terminal: &mut Terminal) -> Ended {
     match output {
         Output::Json => write_json(plan, terminal)?,
         Output::Table | Output::Wide => {

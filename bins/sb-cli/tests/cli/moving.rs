@@ -172,3 +172,28 @@ fn a_pause_ends_by_itself_after_what_was_asked() {
         [r#"POST /v1/pause {"for_seconds":7200,"reason":"new disks","dry_run":false}"#]
     );
 }
+
+#[test]
+fn a_changed_durability_is_shown_before_it_is_asked_for() {
+    let mut planned = pictures::operation(OperationState::Planned, 0);
+    planned.steps.truncate(1);
+    planned.steps[0].name = "PostgreSQL waits for 2 standbys that have everything".into();
+    planned.result = Some("commits would wait for 2 other servers".into());
+    let agent = FakeAgent::start().answers("GET /v1/status", 200, &pictures::healthy()).answers(
+        "POST /v1/durability",
+        200,
+        &planned,
+    );
+    assert_snapshot!(agent.run(&["durability", "strict", "--number", "2", "--dry-run"]), @r"
+    exit: 0
+    stdout:
+    1. PostgreSQL waits for 2 standbys that have everything
+    commits would wait for 2 other servers
+    stderr:
+    Nothing was changed.
+    ");
+    assert_eq!(
+        agent.asked()[1],
+        r#"POST /v1/durability {"durability":"strict","number":2,"dry_run":true,"expect_primary":"ravena-1"}"#
+    );
+}

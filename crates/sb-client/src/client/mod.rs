@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use hyper::Method;
 use sb_api::{
-    Event, EventsQuery, Explanation, FailoverRequest, HistoryEntry, JoinAnswer, JoinRequest, Operation,
-    PauseRequest, PeerStatus, ResumeRequest, ServerStatus, Status, SwitchoverRequest,
+    DurabilityRequest, Event, EventsQuery, Explanation, FailoverRequest, FailsafeReply, FailsafeRequest,
+    HistoryEntry, JoinAnswer, JoinRequest, Operation, PauseRequest, PeerStatus, ResumeRequest, ServerStatus,
+    Status, SwitchoverRequest,
 };
 
 pub use call::ANSWER_BYTES_MAX;
@@ -110,6 +111,14 @@ impl Client {
         self.post("/v1/failover", request).await
     }
 
+    /// Changes what a commit waits for. The operation goes on after this returns.
+    ///
+    /// # Errors
+    /// As every call: see [`CallError`].
+    pub async fn durability(&self, request: &DurabilityRequest) -> Result<Operation, CallError> {
+        self.post("/v1/durability", request).await
+    }
+
     /// Holds back automatic failover for a while.
     ///
     /// # Errors
@@ -186,5 +195,13 @@ impl Client {
     /// As every call: see [`CallError`].
     pub async fn peer_status(&self) -> Result<PeerStatus, CallError> {
         self.get("/peer/v1/status").await
+    }
+
+    /// Asks a peer to promise that it will not take over.
+    ///
+    /// # Errors
+    /// As every call: see [`CallError`]. None of them is a promise.
+    pub async fn failsafe(&self, request: &FailsafeRequest) -> Result<FailsafeReply, CallError> {
+        self.post("/peer/v1/failsafe", request).await
     }
 }

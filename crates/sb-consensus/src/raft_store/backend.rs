@@ -75,22 +75,15 @@ impl<S: StateMachine> Backend<S> for RaftBackend<S> {
 
     async fn add_learner(&self, member: Member, within: Duration) -> Result<(), ChangeError> {
         member.validate().map_err(ChangeRejected::from)?;
-        let next = |group: &Membership| match group.by_name(&member.name) {
-            _ if group.get(member.id).is_some() => None,
-            Some(earlier) => Some(MembershipChange::Remove(earlier.id)),
-            None => Some(MembershipChange::AddLearner(member.clone())),
-        };
-        self.change_until(next, within).await
+        self.change_until(|group| group.next_to_add(&member), within).await
     }
 
     async fn promote(&self, id: MemberId, within: Duration) -> Result<(), ChangeError> {
-        let next = |group: &Membership| (!group.is_voter(id)).then_some(MembershipChange::Promote(id));
-        self.change_until(next, within).await
+        self.change_until(|group| group.next_to_promote(id), within).await
     }
 
     async fn remove(&self, id: MemberId, within: Duration) -> Result<(), ChangeError> {
-        let next = |group: &Membership| group.get(id).map(|_| MembershipChange::Remove(id));
-        self.change_until(next, within).await
+        self.change_until(|group| group.next_to_remove(id), within).await
     }
 
     async fn transfer_leadership(&self, to: MemberId, within: Duration) -> Result<(), ChangeError> {

@@ -320,6 +320,7 @@ pub(super) fn into_store_health(health: ReplicaHealth, tick_ms: u64) -> StoreHea
         quorum_contact_age_ms: health.quorum_contact_age.map(|ticks| ticks * tick_ms),
         membership: health.membership,
         disk: health.disk,
+        etcd: None,
         failure: None,
     }
 }

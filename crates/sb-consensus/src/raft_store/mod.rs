@@ -2,7 +2,7 @@
 
 mod backend;
 mod config;
-mod disk;
+pub(crate) mod disk;
 mod driver;
 mod inbox;
 #[cfg(test)]

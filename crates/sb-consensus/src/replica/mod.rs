@@ -33,14 +33,15 @@ use crate::{
 use self::election::ElectionTimeout;
 use self::log::Log;
 use self::pending::Pending;
-use self::state::ReplicatedState;
 
+pub(crate) use self::command::{Command, Stamp};
 pub use self::disk::{Disk, DiskContent, DiskError, MemoryDisk, Record};
 pub use self::entry::{Ballot, EntryBody, LogEntry, MalformedEntry, Position};
 pub use self::health::ReplicaHealth;
 pub use self::message::{MalformedMessage, Message, MessageKind};
 pub use self::snapshot::Snapshot;
 pub use self::state::ApplyError;
+pub(crate) use self::state::{ReplicatedState, no_sessions};
 
 /// A snapshot that was not acknowledged after this many election timeouts is sent again.
 const SNAPSHOT_RETRY_ELECTIONS: u64 = 4;

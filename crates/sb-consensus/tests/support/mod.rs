@@ -1,6 +1,7 @@
 //! What the tests share: a small state machine, and members over loopback.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub mod etcd;
 pub mod tcp;
 
 use std::sync::Arc;

@@ -14,6 +14,9 @@ const FIRST_TERM: Term = Term::new(1);
 
 impl Machine {
     pub(super) fn step_starting(&mut self) {
+        if self.config.founding == Founding::Witness {
+            return self.go(Trigger::NoPostgres);
+        }
         let (Some(guard), Some(postgres)) = (self.guard, self.postgres.clone()) else {
             return;
         };
@@ -148,7 +151,8 @@ impl Machine {
     }
 
     fn propose_initialize(&mut self, (system_identifier, lineage): (sb_pgtypes::SystemIdentifier, Lineage)) {
-        let Founding::Founder { durability, number, lag_bytes_max } = self.config.founding.clone() else {
+        let Founding::Founder { durability, number, lag_bytes_max, automatic } = self.config.founding.clone()
+        else {
             return;
         };
         let registered = self.record.as_ref().is_some_and(|r| r.members.contains_key(&self.config.me));
@@ -169,6 +173,7 @@ impl Machine {
             durability,
             number,
             lag_bytes_max,
+            automatic,
         });
         self.keeper.propose(renewal, id, ttl_ms, self.now);
         self.asked(Purpose::Initialize, id);

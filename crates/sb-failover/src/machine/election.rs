@@ -6,6 +6,7 @@ use crate::timings::ms;
 use crate::{BootTime, Command, Election, JournalEntry, Ranked, Rejection, Request, Trigger};
 
 use super::Machine;
+use super::sync::Doubt;
 use super::work::Purpose;
 
 impl Machine {
@@ -152,6 +153,9 @@ impl Machine {
     }
 
     fn claim(&mut self, position: sb_pgtypes::Position, proof: Proof) {
+        if let Some(lacks) = self.lacks_what_it_was_told(&position, proof) {
+            return self.refuse(lacks.to_string());
+        }
         self.go(Trigger::Turn);
         self.stage.position = Some(position);
         self.stage.proof = Some(proof);
@@ -204,6 +208,8 @@ impl Machine {
     fn go_elected(&mut self) {
         let term = self.term();
         self.hold(term);
+        // In a term that has just begun nobody has proposed anything yet.
+        self.doubt = Doubt::Nothing;
         self.go(Trigger::LeaseMineUnpromoted);
     }
 

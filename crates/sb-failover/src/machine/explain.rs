@@ -1,5 +1,7 @@
 use serde::{Deserialize, Serialize};
 
+use crate::record::Automatic;
+use crate::resolver::{Rest, Step};
 use crate::timings::ms;
 use crate::{BootTime, Election, Role, elect};
 
@@ -41,6 +43,7 @@ impl Machine {
         self.explain_lease(now, &mut gates);
         self.explain_election(now, &mut gates);
         self.explain_opening(&mut gates);
+        self.explain_sync(&mut gates);
         Explanation { state: self.state, gates, next: self.explain_next() }
     }
 
@@ -61,6 +64,12 @@ impl Machine {
             let lead = u128::from(self.timings().fence_lead_ms);
             gates.push(gate("lease left", format!("{left} ms"), format!("more than {lead} ms"), left > lead));
         }
+        if self.keeper.valid_until().is_some() {
+            let (ttl_ms, why) = self.explain_pace();
+            let limit = format!("up to {} ms", self.timings().ttl_ms_max);
+            gates.push(gate("lease length", format!("{ttl_ms} ms: {why}"), limit, true));
+        }
+        self.explain_failsafe(now, gates);
         if let Some(pause) = &record.pause {
             gates.push(gate("pause", format!("for {} ms by {}", pause.for_ms, pause.by), "none", false));
         }
@@ -71,6 +80,16 @@ impl Machine {
                 format!("{} standbys", record.sync.number),
                 false,
             ));
+        }
+    }
+
+    fn explain_failsafe(&self, now: BootTime, gates: &mut Vec<Gate>) {
+        for (by, reason) in self.failsafe_refusals() {
+            gates.push(gate("failsafe", format!("`{by}` refused: {reason}"), "everybody promises", false));
+        }
+        if let Some(left) = self.held_back_for(now) {
+            let observed = format!("for {} ms more", left.as_millis());
+            gates.push(gate("promised not to take over", observed, "the primary asked", false));
         }
     }
 
@@ -106,12 +125,32 @@ impl Machine {
         let recorded = record.lineage.as_ref().is_some_and(|l| l.term == record.term());
         gates.push(gate("lineage on record", recorded, true, recorded));
         if record.sync.durability.is_synchronous() && !record.sync.degraded {
-            let names = self.sync_names.as_ref().map(|s| s.names.clone()).unwrap_or_default();
+            let names = self.setting.as_ref().map(|s| s.sync.names.clone()).unwrap_or_default();
             let have = self.flushed_by(&names, end.flushed);
             let need = record.sync.number;
             let limit = format!("{need} standbys past {}", end.flushed);
             gates.push(gate("standbys", have, limit, have >= need));
         }
+    }
+
+    fn explain_sync(&self, gates: &mut Vec<Gate>) {
+        if !matches!(self.state, State::Recording | State::Reopening | State::Leading) {
+            return;
+        }
+        let Some(step) = self.sync_step() else {
+            return;
+        };
+        let (observed, settled) = match step {
+            Step::Rest(rest) => (rest.to_string(), matches!(rest, Rest::Settled | Rest::Asynchronous)),
+            Step::Postgres { why, .. } | Step::Record { why, .. } => (why.to_string(), false),
+        };
+        gates.push(gate("synchronous set", observed, "what it shall be", settled));
+    }
+
+    /// Whether no server may take over by itself, and nobody has named one.
+    fn waits_for_a_person(&self) -> bool {
+        let record = self.record.as_ref();
+        record.is_some_and(|r| r.automatic != Automatic::Allowed && r.transfer.is_none())
     }
 
     fn explain_next(&self) -> String {
@@ -124,6 +163,9 @@ impl Machine {
             State::Repairing => "follows when the copy is complete".into(),
             State::Following => "follows; freezes when the primary's renewals stop".into(),
             State::Freezing => "reports its position when the receiver has stopped".into(),
+            State::Frozen if self.waits_for_a_person() => {
+                "a person must name the next primary: sb-cli failover --to SERVER".into()
+            }
             State::Frozen => "takes over in its turn, or follows again when the primary renews".into(),
             State::Fetching => format!(
                 "takes over when it has the missing log, gives up after {}",
@@ -151,6 +193,7 @@ impl Machine {
             }
             State::Fencing => "goes on when no process of PostgreSQL is left".into(),
             State::Releasing => "follows when the store has taken the lease back".into(),
+            State::Witnessing => "votes in the store; it has no PostgreSQL".into(),
             State::Parked => match self.parked {
                 Some(ParkReason::ForeignData) => {
                     "a person must act: move the data directory away, then `systemctl restart sb-agent`"

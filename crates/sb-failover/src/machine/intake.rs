@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use crate::{
-    ClusterRecord, Command, DataDirectory, Event, JournalEntry, OpFailure, OpId, OpOutput, Processes,
-    ProposalId, ProposalResult, Role,
+    ClusterRecord, Command, DataDirectory, Event, JournalEntry, Observation, OpFailure, OpId, OpOutput,
+    Processes, ProposalId, ProposalResult, Role,
 };
 
+use super::sync::Setting;
 use super::work::Work;
 use super::{Machine, State};
 use crate::timings::ms;
@@ -16,20 +17,35 @@ impl Machine {
         match event {
             Event::Record(record) => self.take_record(record),
             Event::ProposalDone { id, result } => self.take_answer(id, result),
-            Event::Postgres(observation) => self.postgres = Some(observation),
+            Event::Postgres(observation) => self.take_observation(observation),
             Event::Done { op, result } => self.take_end(op, result),
             Event::Guard(report) => self.take_guard(report),
             Event::GuardLost => self.lose_guard(),
+            Event::FailsafeAsked { ask, question } => self.take_failsafe_question(ask, question),
+            Event::FailsafeAnswered { round, from, answer } => {
+                self.take_failsafe_answer(round, &from, answer);
+            }
             Event::Timeout => {}
         }
     }
 
+    fn take_observation(&mut self, observation: Observation) {
+        let role = observation.role;
+        self.postgres = Some(observation);
+        match role {
+            Role::Primary => self.look_at_followers(),
+            Role::Stopped | Role::Standby => self.answers.forget(),
+            Role::Starting | Role::Unknown => {}
+        }
+    }
+
     fn take_record(&mut self, record: Arc<ClusterRecord>) {
+        let mut counted = None;
         if let Some(lease) = &record.lease {
             self.watch.look(lease, self.now);
             // The own number in the record is as good as an answer (L1).
             if lease.holder == self.config.me {
-                self.keeper.seen(lease.renewal, self.now);
+                counted = self.keeper.seen(lease.renewal, self.now);
             }
         }
         match (&record.pause, self.pause_seen) {
@@ -37,11 +53,18 @@ impl Machine {
             (Some(pause), Some((id, _))) if pause.id == id => {}
             (Some(pause), _) => self.pause_seen = Some((pause.id, self.now)),
         }
-        self.record = Some(record);
+        if let Some(before) = self.record.replace(Arc::clone(&record)) {
+            self.journal_sync(&before.sync, &record.sync);
+        }
+        if let Some(counted) = counted {
+            self.measure_renewal(counted);
+        }
     }
 
     fn take_answer(&mut self, id: ProposalId, result: ProposalResult) {
-        self.keeper.answered(id, &result, self.now);
+        if let Some(counted) = self.keeper.answered(id, &result, self.now) {
+            self.measure_renewal(counted);
+        }
         for asked in self.asks.values_mut().filter(|a| a.id == id) {
             asked.open = false;
         }
@@ -58,6 +81,9 @@ impl Machine {
         if self.fence == Some(op) {
             self.fence = None;
             return self.take_fence_end(result);
+        }
+        if self.take_failsafe_end(op, &result) {
+            return;
         }
         let Some(work) = self.work.take_if(|w| w.op == op) else {
             return;
@@ -84,7 +110,7 @@ impl Machine {
                 self.stage.done = true;
                 self.postgres_is(Role::Stopped);
                 self.pointed = None;
-                self.sync_names = None;
+                self.setting = None;
                 let term = self.keeper.term;
                 self.journal(JournalEntry::Fenced { term });
             }
@@ -108,6 +134,7 @@ impl Machine {
             && postgres.role != role
         {
             postgres.role = role;
+            self.answers.forget();
             postgres.position = None;
             postgres.followers.clear();
             postgres.streaming_from = None;
@@ -123,21 +150,21 @@ impl Machine {
             Command::StartPrimary { sync, .. } => {
                 self.postgres_is(Role::Primary);
                 self.pointed = None;
-                self.sync_names = Some(sync);
+                self.setting = Some(Setting::new(sync, &output));
             }
             Command::StartStandby { upstream, .. } => {
                 self.postgres_is(Role::Standby);
                 self.pointed = Some(upstream);
-                self.sync_names = None;
+                self.setting = None;
             }
             Command::Follow { upstream, .. } => self.pointed = Some(upstream),
             Command::Freeze { .. } | Command::Fetch { .. } => self.pointed = Some(None),
-            Command::SetSyncStandbys { sync, .. } => self.sync_names = Some(sync),
+            Command::SetSyncStandbys { sync, .. } => self.setting = Some(Setting::new(sync, &output)),
             Command::Promote { .. } => {
                 self.postgres_is(Role::Primary);
                 self.pointed = None;
                 // What was written on the standby counts when the primary has been seen to wait for it.
-                self.sync_names = None;
+                self.setting = None;
             }
             Command::StopPostgres { .. } => self.postgres_is(Role::Stopped),
             Command::Repair { .. } => {
@@ -152,7 +179,10 @@ impl Machine {
             | Command::ArmGuard { .. }
             | Command::Disarm { .. }
             | Command::Cancel { .. }
-            | Command::Journal(_) => {}
+            | Command::Journal(_)
+            | Command::AskFailsafe { .. }
+            | Command::AnswerFailsafe { .. }
+            | Command::StoreFailsafe { .. } => {}
         }
         // A standby's start says nothing about where it will stand still.
         let moving = matches!(work.command, Command::StartStandby { .. } | Command::Follow { .. });
@@ -163,7 +193,7 @@ impl Machine {
                 OpOutput::Initialized { system_identifier, lineage } => {
                     self.stage.initialized = Some((system_identifier, lineage));
                 }
-                OpOutput::Nothing => {}
+                OpOutput::Nothing | OpOutput::Effective { .. } => {}
             }
         }
     }
@@ -184,7 +214,7 @@ impl Machine {
             | Command::StartStandby { .. }
             | Command::Freeze { .. }
             | Command::Fetch { .. } => self.pointed = None,
-            Command::SetSyncStandbys { .. } | Command::StartPrimary { .. } => self.sync_names = None,
+            Command::SetSyncStandbys { .. } | Command::StartPrimary { .. } => self.setting = None,
             // Whether it still serves or is half-way down is what the next observation says.
             Command::StopPostgres { .. } => {
                 if let Some(postgres) = &mut self.postgres {
@@ -202,7 +232,10 @@ impl Machine {
             | Command::ArmGuard { .. }
             | Command::Disarm { .. }
             | Command::Cancel { .. }
-            | Command::Journal(_) => {}
+            | Command::Journal(_)
+            | Command::AskFailsafe { .. }
+            | Command::AnswerFailsafe { .. }
+            | Command::StoreFailsafe { .. } => {}
         }
         let operation = work.command.name().to_owned();
         self.journal(JournalEntry::OperationFailed { operation, detail: failure.to_string() });

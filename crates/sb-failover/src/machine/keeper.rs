@@ -1,8 +1,14 @@
 use std::time::Duration;
 
+use std::collections::BTreeSet;
+
+use sb_topology::ServerName;
+
 use crate::mutant::Mutant;
 use crate::timings::ms;
-use crate::{BootTime, ProposalId, ProposalResult, RenewalNumber, Session, Term};
+use crate::{BootTime, ProposalId, ProposalResult, RenewalNumber, Round, Session, Term};
+
+use super::rounds::Rounds;
 
 /// How many renewals may be unanswered at a time.
 pub(super) const OPEN_GRANTS_MAX: usize = 2;
@@ -22,6 +28,15 @@ struct Grant {
     open: bool,
 }
 
+/// A renewal that counted, as the holder measured it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Counted {
+    /// From its proposal until it was seen to count.
+    pub(super) round_trip: Duration,
+    /// Since the one that counted before was sent: how old the lease had become.
+    pub(super) since_last: Option<Duration>,
+}
+
 /// The holder's side of the lease: until when it may write, by its own clock (L1).
 #[derive(Debug)]
 pub(super) struct Keeper {
@@ -32,13 +47,25 @@ pub(super) struct Keeper {
     grants: Vec<Grant>,
     valid_until: Option<BootTime>,
     last_sent: Option<BootTime>,
+    /// When the newest renewal that counted was sent.
+    confirmed: Option<BootTime>,
+    rounds: Rounds,
     mutant: Option<Mutant>,
 }
 
 impl Keeper {
     pub(super) fn new(session: Session, mutant: Option<Mutant>) -> Self {
-        let term = Term::default();
-        Self { session, count: 0, term, grants: Vec::new(), valid_until: None, last_sent: None, mutant }
+        Self {
+            session,
+            count: 0,
+            term: Term::default(),
+            grants: Vec::new(),
+            valid_until: None,
+            last_sent: None,
+            confirmed: None,
+            rounds: Rounds::default(),
+            mutant,
+        }
     }
 
     /// Forgets every right: from here on only a number proposed later can count.
@@ -47,6 +74,8 @@ impl Keeper {
         self.grants.clear();
         self.valid_until = None;
         self.last_sent = None;
+        self.confirmed = None;
+        self.rounds = Rounds::default();
     }
 
     /// Takes over the deadline that the guard kept while the agent was away.
@@ -84,35 +113,76 @@ impl Keeper {
         for grant in &mut self.grants {
             grant.until = grant.until.min(until);
         }
+        self.rounds.lower(until);
         self.valid_until = self.valid_until.map(|v| v.min(until));
     }
 
     /// The record shows that `number` counted.
-    pub(super) fn seen(&mut self, number: RenewalNumber, now: BootTime) {
-        let Some(grant) = self.grants.iter().find(|g| g.number == number) else {
-            return;
-        };
+    pub(super) fn seen(&mut self, number: RenewalNumber, now: BootTime) -> Option<Counted> {
+        let grant = self.grants.iter().find(|g| g.number == number)?;
         let until = match self.mutant {
             Some(Mutant::CountFromReceipt) => now + grant.ttl,
             Some(_) | None => grant.until,
         };
-        self.valid_until = Some(self.valid_until.map_or(until, |v| v.max(until)));
+        let sent = grant.sent;
+        let round_trip = now.since(sent);
+        let since_last = self.confirmed.map(|before| now.since(before));
+        self.confirmed = Some(self.confirmed.map_or(sent, |c| c.max(sent)));
+        self.extend(until);
         // Smaller numbers can no longer extend anything: they were sent before.
         self.grants.retain(|g| g.number > number);
+        Some(Counted { round_trip, since_last })
+    }
+
+    fn extend(&mut self, until: BootTime) {
+        self.valid_until = Some(self.valid_until.map_or(until, |v| v.max(until)));
+    }
+
+    /// When the newest renewal that counted was sent; [`None`] before the first of this run and term.
+    pub(super) const fn confirmed(&self) -> Option<BootTime> {
+        self.confirmed
+    }
+
+    /// Notes a round of questions that is asked now.
+    pub(super) fn ask(&mut self, round: Round, members: BTreeSet<ServerName>, ttl_ms: u64, now: BootTime) {
+        self.rounds.begin(round, members, ms(ttl_ms), now);
+    }
+
+    /// When the next round is due.
+    pub(super) fn next_round(&self, renew: Duration, now: BootTime) -> BootTime {
+        self.rounds.last_sent().map_or(now, |sent| sent + renew)
+    }
+
+    /// A member said yes in a round.
+    pub(super) fn agreed(&mut self, round: Round, from: &ServerName) {
+        self.rounds.agreed(round, from);
+    }
+
+    /// Counts a round to which everybody has said yes; whether there was one.
+    pub(super) fn count_round(&mut self, now: BootTime) -> bool {
+        let Some(until) = self.rounds.take_complete(now, self.mutant) else {
+            return false;
+        };
+        self.extend(until);
+        true
     }
 
     /// A proposal was answered.
-    pub(super) fn answered(&mut self, id: ProposalId, result: &ProposalResult, now: BootTime) {
-        let Some(index) = self.grants.iter().position(|g| g.id == id) else {
-            return;
-        };
+    pub(super) fn answered(
+        &mut self,
+        id: ProposalId,
+        result: &ProposalResult,
+        now: BootTime,
+    ) -> Option<Counted> {
+        let index = self.grants.iter().position(|g| g.id == id)?;
         match result {
-            ProposalResult::Applied => self.seen(self.grants[index].number, now),
+            ProposalResult::Applied => return self.seen(self.grants[index].number, now),
             ProposalResult::Rejected(_) => {
                 self.grants.remove(index);
             }
             ProposalResult::Ambiguous => self.grants[index].open = false,
         }
+        None
     }
 
     /// When the next renewal is due; [`None`] while too many are unanswered.
@@ -133,7 +203,8 @@ impl Keeper {
 
     /// The longest that anything granted or asked for reaches.
     pub(super) fn reaches(&self) -> Option<BootTime> {
-        self.grants.iter().map(|g| g.until).chain(self.valid_until).max()
+        let rounds = self.rounds.reaches();
+        self.grants.iter().map(|g| g.until).chain(self.valid_until).chain(rounds).max()
     }
 }
 

@@ -28,7 +28,8 @@ impl Machine {
             | State::Claiming
             | State::Fencing
             | State::Releasing
-            | State::Parked => false,
+            | State::Parked
+            | State::Witnessing => false,
         }
     }
 
@@ -57,6 +58,7 @@ impl Machine {
         }
         if self.guard_allows_renewal() {
             self.renew();
+            self.ask_failsafe();
         }
         self.arm();
     }
@@ -89,7 +91,7 @@ impl Machine {
 
     /// R2: before a shorter renewal is proposed, the own and the guard's deadline fall to what it will allow.
     fn deadline_is_low_enough(&mut self) -> bool {
-        let (now, ttl, lead) = (self.now, ms(self.timings().ttl_ms), ms(self.timings().fence_lead_ms));
+        let (now, ttl, lead) = (self.now, ms(self.ttl_ms()), ms(self.timings().fence_lead_ms));
         if self.mutant == Some(crate::mutant::Mutant::ShortenWithoutLowering) {
             return true;
         }
@@ -102,7 +104,8 @@ impl Machine {
 
     fn send_renewal(&mut self) {
         let renewal = self.keeper.next_number();
-        let ttl_ms = self.timings().ttl_ms;
+        let ttl_ms = self.ttl_ms();
+        let admissions = self.record.as_ref().map_or(0, |r| r.admissions);
         let primary = self.postgres.as_ref().filter(|p| p.role == Role::Primary);
         let request = Request::Renew {
             holder: self.config.me.clone(),
@@ -111,6 +114,7 @@ impl Machine {
             renewal,
             ttl_ms,
             position: primary.and_then(|p| p.position.clone()),
+            admissions,
         };
         let id = self.propose(request);
         self.keeper.propose(renewal, id, ttl_ms, self.now);

@@ -1,15 +1,20 @@
 //! One server's machine: events in, commands out. Each state has one step function; a change of state goes
 //! through [`crate::TABLE`].
 
+mod answers;
 mod boot;
 mod election;
 mod explain;
+mod failsafe;
 mod guard;
+mod hold;
 mod intake;
 mod keeper;
 mod lease;
+mod pace;
 mod primary;
 mod promote;
+mod rounds;
 mod standby;
 mod state;
 mod sync;
@@ -26,14 +31,20 @@ pub use explain::{Explanation, Gate};
 pub use state::{ParkReason, State};
 
 use crate::mutant::Mutant;
-use crate::record::{Durability, Lease, Member, TransferId};
+use crate::record::{Automatic, Durability, Lease, Member, TransferId};
 use crate::table::find;
 use crate::{
     BootTime, ClusterRecord, Command, Event, GuardReport, JournalEntry, Observation, Persisted, Phase,
-    Promise, Session, SyncStandbys, Term, Timings, Trigger,
+    Promise, Session, Term, Timings, Trigger,
 };
+use answers::Answers;
+use failsafe::FailsafeNews;
 use guard::Told;
+use hold::Hold;
 use keeper::Keeper;
+use pace::Pace;
+pub use pace::PaceReason;
+use sync::{Doubt, Setting};
 use watch::Watch;
 use work::{Asked, Purpose, Work};
 
@@ -51,9 +62,13 @@ pub enum Founding {
         number: usize,
         /// The bound of automatic asynchronous failover.
         lag_bytes_max: u64,
+        /// Whether a server may take over without a person's word.
+        automatic: Automatic,
     },
     /// Another one does.
     Joiner,
+    /// Another one does, and this one never has a copy: it has no PostgreSQL.
+    Witness,
 }
 
 /// What a machine must know from the start.
@@ -157,11 +172,15 @@ pub struct Machine {
     /// From whom the running standby receives; [`None`] when that is not known.
     pointed: Option<Option<ServerName>>,
     /// What `synchronous_standby_names` is in effect; [`None`] when that is not known.
-    sync_names: Option<SyncStandbys>,
+    setting: Option<Setting>,
     /// Who had reported when this server claimed the lease.
     witnesses: BTreeSet<ServerName>,
-    /// Since when a voter does not stream.
-    silent: BTreeMap<ServerName, BootTime>,
+    /// How the standbys of a primary answer.
+    answers: Answers,
+    /// About changes of the synchronous state that may still be applied.
+    doubt: Doubt,
+    /// From which version the last change of the synchronous state was proposed.
+    sync_asked: Option<u64>,
     /// What the guard was told last; [`None`] when it holds nothing of ours.
     told: Option<Told>,
     pause_seen: Option<(u64, BootTime)>,
@@ -169,6 +188,11 @@ pub struct Machine {
     refusal: Option<String>,
     /// The transfer for which PostgreSQL could not be shut down.
     undrained: Option<TransferId>,
+    /// What was promised to the holder of a lease.
+    hold: Hold,
+    failsafe_news: FailsafeNews,
+    /// How long the own lease should be.
+    pace: Pace,
 }
 
 impl Machine {
@@ -205,14 +229,19 @@ impl Machine {
             retry_at: now,
             ids: 0,
             pointed: None,
-            sync_names: None,
+            setting: None,
             witnesses: BTreeSet::new(),
-            silent: BTreeMap::new(),
+            answers: Answers::default(),
+            doubt: Doubt::Predecessor,
+            sync_asked: None,
             told: None,
             pause_seen: None,
             parked: None,
             refusal: None,
             undrained: None,
+            hold: Hold::resume(persisted.failsafe, now),
+            failsafe_news: FailsafeNews::default(),
+            pace: Pace::default(),
         }
     }
 
@@ -269,7 +298,7 @@ impl Machine {
             State::Draining => self.step_draining(),
             State::Fencing => self.step_fencing(),
             State::Releasing => self.step_releasing(),
-            State::Parked => {}
+            State::Parked | State::Witnessing => {}
         }
     }
 

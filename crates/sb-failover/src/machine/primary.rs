@@ -18,7 +18,7 @@ impl Machine {
         if let Some(transfer) = transfer {
             if self.undrained == Some(transfer.id) {
                 self.cancel(&transfer, "PostgreSQL could not be shut down in time".into());
-                return self.tend_sync();
+                return self.tend_sync(None);
             }
             match self.transfer_target(&transfer) {
                 Ok(to) => {
@@ -30,7 +30,7 @@ impl Machine {
                 Err(reason) => self.cancel(&transfer, reason),
             }
         }
-        self.tend_sync();
+        self.tend_sync(None);
     }
 
     /// The server to hand over to, or why not.

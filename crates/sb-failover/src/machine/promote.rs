@@ -30,7 +30,7 @@ impl Machine {
             return self.go_fence(Trigger::PromotionFailed, after);
         }
         let sync = self.sync_target();
-        if self.is_synchronous() && self.sync_names.as_ref() != Some(&sync) {
+        if self.is_synchronous() && self.setting.as_ref().map(|s| &s.sync) != Some(&sync) {
             return self.begin(|op| Command::SetSyncStandbys { op, sync });
         }
         let term = self.keeper.term;
@@ -98,10 +98,8 @@ impl Machine {
         if !self.lineage_is_recorded(&end.lineage) {
             return;
         }
-        if self.is_synchronous() && self.sync_names.is_none() {
-            return self.establish_names();
-        }
-        if self.settle(end.flushed) {
+        self.tend_sync(Some(end.flushed));
+        if self.may_open(end.flushed) {
             self.begin(|op| Command::OpenClients { op, term });
         }
     }

@@ -89,7 +89,17 @@ impl Machine {
         let Some(in_force) = record.lineage.as_ref().filter(|l| l.term == record.term()) else {
             return false;
         };
-        Standing::of(own, &in_force.lineage) != Standing::InForce && self.other_holder().is_some()
+        let left = match Standing::of(own, &in_force.lineage) {
+            Standing::InForce => false,
+            Standing::Diverged => true,
+            // Beyond the promotion on record: of an attempt that failed, or of a later term than this replica has
+            // seen. Without renewals nobody can tell, and an election may need the copy.
+            Standing::Unrecorded => {
+                let fresh = ms(2 * self.timings().renew_ms);
+                self.watch.seen_at().is_some_and(|at| self.now <= at + fresh)
+            }
+        };
+        left && self.other_holder().is_some()
     }
 
     /// A repaired copy counts once it has everything that it may have confirmed before.
@@ -119,6 +129,9 @@ impl Machine {
 
     fn is_due_to_freeze(&mut self) -> bool {
         if !self.config.member.promotable || self.lease().is_none() || !self.may_stand() {
+            return false;
+        }
+        if self.is_held_back() {
             return false;
         }
         if !self.is_void() {

@@ -43,11 +43,13 @@ pub enum State {
     Releasing,
     /// A person must act.
     Parked,
+    /// It has no PostgreSQL: it votes in the store and helps to end pauses, nothing else.
+    Witnessing,
 }
 
 impl State {
     /// All states.
-    pub const ALL: [State; 19] = [
+    pub const ALL: [State; 20] = [
         State::Starting,
         State::Waiting,
         State::Initializing,
@@ -67,6 +69,7 @@ impl State {
         State::Fencing,
         State::Releasing,
         State::Parked,
+        State::Witnessing,
     ];
 }
 

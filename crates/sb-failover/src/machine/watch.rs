@@ -40,6 +40,11 @@ impl Watch {
         self.released.or_else(|| self.seen.map(|s| timings.suspect_at(s.at, s.ttl_ms)))
     }
 
+    /// When the lease was last seen to move.
+    pub(super) fn seen_at(&self) -> Option<BootTime> {
+        self.seen.map(|s| s.at)
+    }
+
     /// Since when the lease is known to have been given back.
     pub(super) const fn released_at(&self) -> Option<BootTime> {
         self.released

@@ -1,7 +1,7 @@
 use sb_topology::ServerName;
 
 use super::{
-    ClusterRecord, Lease, MEMBERS_MAX, Member, Outcome, PAUSE_MS_MAX, Pause, Rejection, Request,
+    Automatic, ClusterRecord, Lease, MEMBERS_MAX, Member, Outcome, PAUSE_MS_MAX, Pause, Rejection, Request,
     TOPOLOGY_BYTES_MAX, Transfer, TransferId, TransferKind,
 };
 use crate::mutant::Mutant;
@@ -29,8 +29,11 @@ impl ClusterRecord {
             Request::Initialize { .. } => self.initialize(request),
             Request::Register { server, member } => self.register(server, member),
             Request::Remove { server } => self.remove(server),
-            Request::Renew { holder, incarnation, term, renewal, ttl_ms, position } => {
-                self.renew((holder, *incarnation, *term), *renewal, *ttl_ms, position.as_ref())
+            Request::Renew { holder, incarnation, term, renewal, ttl_ms, position, admissions } => {
+                let claim = (holder, *incarnation, *term);
+                self.renew(claim, *renewal, *ttl_ms, position.as_ref())?;
+                self.strangers.retain(|_, admission| *admission > *admissions);
+                Ok(())
             }
             Request::Report { server, incarnation, term, seq, position } => {
                 self.report((server, *incarnation), (*term, *seq), position)
@@ -49,10 +52,11 @@ impl ClusterRecord {
             Request::ClearPause { id } => self.clear_pause(*id),
             Request::RequestTransfer { transfer } => self.request_transfer(transfer),
             Request::CancelTransfer { id } => self.cancel_transfer(*id),
-            Request::SetTopology { expect_generation, document } => {
-                self.set_topology(*expect_generation, document)
+            Request::SetTopology { expect_generation, document, automatic } => {
+                self.set_topology(*expect_generation, document, *automatic)
             }
             Request::SetTimings { timings, lag_bytes_max } => self.set_timings(timings, *lag_bytes_max),
+            Request::SetDurability { durability, number } => self.set_durability(*durability, *number),
         }
     }
 
@@ -86,8 +90,13 @@ impl ClusterRecord {
             return Err(Rejection::OutOfBounds);
         }
         let before = self.members.insert(server.clone(), member.clone());
-        if before.is_some_and(|b| b.incarnation != member.incarnation) {
+        if before.as_ref().is_some_and(|b| b.incarnation != member.incarnation) {
             self.reports.remove(server);
+        }
+        let could = before.is_some_and(|b| b.promotable);
+        if member.promotable && !could && self.lease.is_some() {
+            self.admissions += 1;
+            self.strangers.insert(server.clone(), self.admissions);
         }
         Ok(())
     }
@@ -102,6 +111,7 @@ impl ClusterRecord {
         }
         self.members.remove(server).ok_or_else(|| Rejection::UnknownMember { server: server.clone() })?;
         self.reports.remove(server);
+        self.strangers.remove(server);
         Ok(())
     }
 
@@ -148,7 +158,7 @@ impl ClusterRecord {
         self.transfer.take_if(|t| t.id == id).map(|_| ()).ok_or(Rejection::NoSuchRequest)
     }
 
-    fn set_topology(&mut self, expect_generation: u64, document: &str) -> Outcome {
+    fn set_topology(&mut self, expect_generation: u64, document: &str, automatic: Automatic) -> Outcome {
         let generation = self.topology.generation;
         if generation != expect_generation {
             return Err(Rejection::TopologyMoved { generation });
@@ -158,6 +168,7 @@ impl ClusterRecord {
         }
         self.topology.generation += 1;
         document.clone_into(&mut self.topology.document);
+        self.automatic = automatic;
         Ok(())
     }
 

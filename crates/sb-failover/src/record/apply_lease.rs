@@ -20,7 +20,7 @@ impl ClusterRecord {
         else {
             return Err(Rejection::OutOfBounds);
         };
-        let Request::Initialize { durability, number, lag_bytes_max, .. } = request else {
+        let Request::Initialize { durability, number, lag_bytes_max, automatic, .. } = request else {
             return Err(Rejection::OutOfBounds);
         };
         if self.system_identifier.is_some() {
@@ -38,6 +38,7 @@ impl ClusterRecord {
         self.lineage = Some(LineageInForce { term, lineage: lineage.clone() });
         self.sync = SyncRecord::founding(*durability, *number, by.clone(), term);
         self.lag_bytes_max = *lag_bytes_max;
+        self.automatic = *automatic;
         self.lease = Some(Lease {
             holder: by.clone(),
             incarnation: *incarnation,
@@ -104,11 +105,23 @@ impl ClusterRecord {
         let lease = self.held_by(claim)?;
         newer(renewal, lease)?;
         lease.renewal = renewal;
-        lease.released = Some(Released { end: end.cloned(), to: to.cloned() });
-        if let Some(end) = end {
+        let end = end.cloned().or_else(|| self.end_of_unpromoted_term());
+        if let Some(end) = &end {
             self.position = Some(end.clone());
         }
+        if let Some(lease) = &mut self.lease {
+            lease.released = Some(Released { end, to: to.cloned() });
+        }
         Ok(())
+    }
+
+    /// No client is let in before the promotion is on record. So a holder that gives the lease back without one has
+    /// confirmed nothing in its term, and whoever has what it took over with has everything (R11).
+    fn end_of_unpromoted_term(&self) -> Option<Position> {
+        let term = self.lease.as_ref()?.term;
+        let promoted = self.lineage.as_ref().is_none_or(|l| l.term == term);
+        let handover = self.history.last().filter(|h| h.term == term && !promoted)?;
+        handover.position.clone()
     }
 
     pub(super) fn take_over(&mut self, request: &Request, mutant: Option<Mutant>) -> Outcome {
@@ -149,6 +162,8 @@ impl ClusterRecord {
         }
         self.position = Some(position.clone());
         self.reports.clear();
+        // The new holder sees its own takeover applied, and with it everybody admitted before.
+        self.strangers.clear();
         self.transfer = None;
         self.remember(Handover { term, from, to: by.clone(), reason, position: Some(position.clone()) });
         Ok(())

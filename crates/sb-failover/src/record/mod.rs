@@ -6,6 +6,7 @@
 
 mod apply;
 mod apply_lease;
+mod automatic;
 mod lease;
 mod member;
 mod proof;
@@ -21,6 +22,7 @@ use sb_topology::ServerName;
 use serde::{Deserialize, Serialize};
 
 pub use apply_lease::TTL_MS_MAX;
+pub use automatic::Automatic;
 pub use lease::{Handover, HandoverReason, Lease, Released, Report};
 pub use member::Member;
 pub use proof::{Proof, missing};
@@ -87,6 +89,14 @@ pub struct ClusterRecord {
     pub lag_bytes_max: u64,
     /// The topology in force.
     pub topology: TopologyRecord,
+    /// How often a server became one that may take over, counted from the first lease on.
+    pub admissions: u64,
+    /// Servers that no renewal has known yet, each with its admission: the holder cannot have asked them to
+    /// promise anything (R10), so they cannot take over.
+    pub strangers: BTreeMap<ServerName, u64>,
+    /// Whether a server may take over without a person's word: judged from the topology in force.
+    #[serde(default)]
+    pub automatic: Automatic,
 }
 
 /// The default of [`ClusterRecord::lag_bytes_max`]: 1 MiB.
@@ -108,6 +118,9 @@ impl Default for ClusterRecord {
             timings: Timings::default(),
             lag_bytes_max: LAG_BYTES_MAX_DEFAULT,
             topology: TopologyRecord::default(),
+            admissions: 0,
+            strangers: BTreeMap::new(),
+            automatic: Automatic::default(),
         }
     }
 }

@@ -43,23 +43,29 @@ impl ClusterRecord {
         if self.standing(position) == Some(Standing::Diverged) {
             return Err(Rejection::Diverged);
         }
+        self.prove_known(by, mutant)?;
         match proof {
             Proof::EndOfWal => self.prove_end_of_wal(position),
             Proof::Quorum => {
-                self.prove_not_paused(by)?;
+                self.prove_wanted(by)?;
                 self.prove_quorum(by, position, mutant)
             }
             Proof::LagBound => {
-                self.prove_not_paused(by)?;
+                self.prove_wanted(by)?;
                 self.prove_lag_bound(by, position)
             }
             Proof::AcceptedLoss => self.prove_accepted_loss(by, position),
         }
     }
 
-    fn prove_not_paused(&self, by: &ServerName) -> Outcome {
-        let asked = self.transfer.as_ref().is_some_and(|t| t.to.as_ref() == Some(by));
-        if self.pause.is_some() && !asked { Err(Rejection::Paused) } else { Ok(()) }
+    /// R10: a holder that goes on without the store has asked everybody it knows. One that gave its lease back
+    /// has nothing to go on with.
+    fn prove_known(&self, by: &ServerName, mutant: Option<Mutant>) -> Outcome {
+        let held = self.holder().is_some();
+        if held && self.strangers.contains_key(by) && mutant != Some(Mutant::StrangerTakesOver) {
+            return Err(Rejection::Stranger { server: by.clone() });
+        }
+        Ok(())
     }
 
     fn prove_end_of_wal(&self, position: &Position) -> Outcome {

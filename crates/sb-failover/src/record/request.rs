@@ -1,8 +1,8 @@
 use sb_pgtypes::{Lineage, Position, SystemIdentifier};
-use sb_topology::ServerName;
+use sb_topology::{NotAutomatic, ServerName};
 use serde::{Deserialize, Serialize};
 
-use super::{Durability, Member, Pause, Proof, SyncRecord, Transfer, TransferId};
+use super::{Automatic, Durability, Member, Pause, Proof, SyncRecord, Transfer, TransferId};
 use crate::{Incarnation, RenewalNumber, Seq, Term, Timings};
 
 /// A change of the record, as one entry of the log.
@@ -28,6 +28,9 @@ pub enum Request {
         number: usize,
         /// The bound of automatic asynchronous failover.
         lag_bytes_max: u64,
+        /// Whether a server may take over without a person's word.
+        #[serde(default)]
+        automatic: Automatic,
     },
     /// A server tells what it is.
     Register {
@@ -55,6 +58,8 @@ pub enum Request {
         ttl_ms: u64,
         /// Where its log ends, if it knows.
         position: Option<Position>,
+        /// Up to which admission it knows the members ([`super::ClusterRecord::admissions`]).
+        admissions: u64,
     },
     /// A frozen standby's promise and position.
     Report {
@@ -153,6 +158,9 @@ pub enum Request {
         expect_generation: u64,
         /// The document.
         document: String,
+        /// What it says about automatic failover.
+        #[serde(default)]
+        automatic: Automatic,
     },
     /// New times, and the bound of automatic asynchronous failover.
     SetTimings {
@@ -160,6 +168,13 @@ pub enum Request {
         timings: Timings,
         /// The bound.
         lag_bytes_max: u64,
+    },
+    /// A person wants another promise. What is weaker holds at once, what is stronger when its set has formed.
+    SetDurability {
+        /// The promise.
+        durability: Durability,
+        /// n; 0 for [`Durability::Async`].
+        number: usize,
     },
 }
 
@@ -190,6 +205,12 @@ pub enum Rejection {
     /// The server may not become primary.
     #[error("`{server}` cannot be promoted")]
     NotPromotable {
+        /// The server.
+        server: ServerName,
+    },
+    /// The server was admitted since the last renewal: the holder may not know it.
+    #[error("`{server}` is a member since after the last renewal")]
+    Stranger {
         /// The server.
         server: ServerName,
     },
@@ -273,4 +294,21 @@ pub enum Rejection {
     /// Something is longer or larger than its named maximum, or times contradict each other.
     #[error("the request is out of bounds")]
     OutOfBounds,
+    /// Standbys have promised against the lease: what they may elect by must not change under them.
+    #[error("an election is under way")]
+    ElectionUnderWay,
+    /// There are fewer servers that commits may wait for than asked for.
+    #[error("{have} servers at other sites may be waited for, {need} are asked for")]
+    TooFewEligible {
+        /// Eligible, promotable, at another site than the primary's.
+        have: usize,
+        /// n.
+        need: usize,
+    },
+    /// Only a person may name the next primary here.
+    #[error("no server takes over by itself here: {reason}")]
+    NotAutomatic {
+        /// Why.
+        reason: NotAutomatic,
+    },
 }

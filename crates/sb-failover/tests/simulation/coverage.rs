@@ -11,6 +11,7 @@ const BY_HAND: &[(State, Trigger)] = &[
     (Starting, WrongData),
     (Starting, FoundUnlawful),
     (Starting, LeaseMineUnpromoted),
+    (Starting, NoPostgres),
     (Waiting, MayFound),
     (Waiting, LeaseMineNoData),
     (Initializing, WrongData),
@@ -29,6 +30,7 @@ const BY_HAND: &[(State, Trigger)] = &[
     (Reopening, PostgresGone),
     (Reopening, Deposed),
     (Draining, DeadlinePassed),
+    (Draining, DrainFailed),
     (Draining, Deposed),
 ];
 

@@ -1,8 +1,9 @@
 //! What goes wrong, and how it ends.
 
 use sb_failover::Timings;
-use sb_failover::record::{Pause, Request, Transfer, TransferId, TransferKind};
+use sb_failover::record::{Durability, Pause, Request, Transfer, TransferId, TransferKind};
 
+use crate::profile::MS;
 use crate::server::{index, name};
 use crate::world::{What, World};
 
@@ -16,6 +17,8 @@ pub enum Fault {
     Deaf(usize),
     Slow(usize),
     GuardLost(usize),
+    StoreDown,
+    AgentRestarts(usize),
 }
 
 impl World {
@@ -23,6 +26,9 @@ impl World {
         let again = self.ns(self.profile.fault_every_ms);
         self.after(again, What::Fault);
         let victim = self.victim();
+        if self.profile.failsafe && self.rng.chance(25) {
+            self.store_in_trouble(victim);
+        }
         // Troubles come in pairs.
         if self.rng.chance(30) {
             let cut = self.around(victim, true, true);
@@ -30,7 +36,7 @@ impl World {
             let soon = self.ns((0, 700));
             self.after(soon, What::Strike { fault: silent, lasts_ms: (3_000, 9_000) });
         }
-        match self.rng.range(0, 22) {
+        match self.rng.range(0, 23) {
             0 | 1 => self.strike(Fault::HostLost(vec![victim]), (500, 10_000)),
             2 => {
                 let mates = self.site_of(victim);
@@ -68,12 +74,36 @@ impl World {
                 self.after(soon, What::Strike { fault: Fault::Stalled(victim), lasts_ms: (5_000, 9_000) });
             }
             20 => self.strike(Fault::GuardLost(victim), (200, 6_000)),
+            21 => self.ask_for_durability(),
             _ => {
                 self.ask_for_timings();
                 let soon = self.ns((0, 700));
                 self.after(soon, What::Strike { fault: Fault::Deaf(victim), lasts_ms: (500, 8_000) });
             }
         }
+    }
+
+    /// The store is away for a while; often its clients are changing the lease's length, or a member restarts
+    /// just after it has promised.
+    fn store_in_trouble(&mut self, victim: usize) {
+        if self.rng.chance(40) {
+            self.ask_for_timings();
+        }
+        let soon = self.ns((0, 300));
+        if self.rng.chance(60) {
+            self.after(soon, What::Strike { fault: Fault::StoreDown, lasts_ms: (1_000, 12_000) });
+        } else {
+            self.after(soon, What::Strike { fault: Fault::Stalled(victim), lasts_ms: (1_000, 12_000) });
+        }
+        let other = self.rng.pick(self.servers.len());
+        let later = self.ns((1_000, 5_000));
+        let fault = match self.rng.range(0, 4) {
+            0 => Fault::AgentRestarts(other),
+            1 => Fault::HostLost(vec![other]),
+            2 => Fault::Cut(self.around(other, true, true)),
+            _ => Fault::AgentFrozen(other),
+        };
+        self.after(later, What::Strike { fault, lasts_ms: (100, 6_000) });
     }
 
     /// Half of the time the primary.
@@ -116,6 +146,8 @@ impl World {
                 self.slow.insert(*server);
             }
             Fault::GuardLost(server) => self.lose_guard(*server),
+            Fault::StoreDown => self.store_down = true,
+            Fault::AgentRestarts(server) => self.restart_agent(*server),
         }
         let lasts = self.ns(lasts_ms);
         self.after(lasts, What::Heal(fault));
@@ -139,6 +171,8 @@ impl World {
                 self.slow.remove(server);
             }
             Fault::GuardLost(server) => self.regain_guard(*server),
+            Fault::StoreDown => self.store_down = false,
+            Fault::AgentRestarts(_) => {}
         }
     }
 
@@ -147,6 +181,7 @@ impl World {
         self.drop_faults();
         self.lossy = false;
         self.profile.failing_operations = 0;
+        self.ask_for_the_first_durability();
         let lost = self.voter_lost();
         if let Some(server) = lost {
             self.note(|| format!("s{server} never returns"));
@@ -162,6 +197,7 @@ impl World {
             }
         }
         self.deaf.clear();
+        self.store_down = false;
         self.slow.clear();
         self.links.iter_mut().flatten().for_each(|l| *l = true);
     }
@@ -238,6 +274,34 @@ impl World {
         self.ask(Request::SetPause {
             pause: Pause { id, for_ms, by: "person".into(), reason: "test".into() },
         });
+    }
+
+    /// Another number, or that it never falls back. Never less than the profile promises.
+    fn ask_for_durability(&mut self) {
+        if self.profile.durability.is_synchronous() {
+            let number = 1 + self.rng.pick(2);
+            let strict = self.profile.durability == Durability::Strict || self.rng.chance(30);
+            let durability = if strict { Durability::Strict } else { Durability::Sync };
+            self.ask(Request::SetDurability { durability, number });
+        }
+    }
+
+    /// Back to what can be kept when a server never returns. Refused while an election is under way, so asked for again.
+    fn ask_for_the_first_durability(&mut self) {
+        let durability = self.profile.durability;
+        if durability.is_synchronous() {
+            for seconds in [0, 3, 6, 9] {
+                let request = Box::new(Request::SetDurability { durability, number: 1 });
+                self.after(seconds * 1_000 * MS, What::Arrive { server: None, request, tries: 0 });
+            }
+        }
+    }
+
+    /// What the founder's agent does with the times of its policy.
+    pub fn put_timings_in_force(&mut self) {
+        let timings = self.profile.timings.clone();
+        let lag_bytes_max = self.store.newest().lag_bytes_max;
+        self.ask(Request::SetTimings { timings, lag_bytes_max });
     }
 
     fn ask_for_timings(&mut self) {

@@ -6,12 +6,15 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod coverage;
+mod failsafe;
 mod faults;
 mod invariants;
 mod mutants;
 mod operations;
 mod postgres;
 mod profile;
+mod queue;
+mod reach;
 mod rng;
 mod server;
 mod store;
@@ -98,12 +101,32 @@ fn synchronous_clusters_keep_every_invariant_without_margins() {
     hold(&Profile::adversarial(Durability::Sync));
 }
 
+#[test]
+fn asynchronous_clusters_with_the_failsafe_keep_every_invariant() {
+    hold(&Profile::real(Durability::Async).failsafe());
+}
+
+#[test]
+fn synchronous_clusters_with_the_failsafe_keep_every_invariant() {
+    hold(&Profile::real(Durability::Sync).failsafe());
+}
+
+#[test]
+fn asynchronous_clusters_with_the_failsafe_keep_every_invariant_without_margins() {
+    hold(&Profile::adversarial(Durability::Async).failsafe());
+}
+
+#[test]
+fn synchronous_clusters_with_the_failsafe_keep_every_invariant_without_margins() {
+    hold(&Profile::adversarial(Durability::Sync).failsafe());
+}
+
 /// Over all profiles, since some rows need a synchronous cluster and some a person who accepts a loss.
 #[test]
 fn every_row_of_the_table_happens() {
     let mut moves = BTreeSet::new();
     for profile in [Profile::real(Durability::Async), Profile::real(Durability::Sync)] {
-        for seed in 0..80 {
+        for seed in 0..160 {
             moves.extend(run(seed, &profile).1.moves);
         }
     }

@@ -69,3 +69,31 @@ fn a_quorum_that_is_one_too_small_is_caught() {
 fn settling_a_set_that_has_not_passed_the_barrier_is_caught() {
     must_be_caught(Durability::Sync, Mutant::SettleUnflushed, 2_000, LOST);
 }
+
+fn failsafe_must_catch(mutant: Mutant, schedules_max: u64) {
+    let profile = Profile::adversarial(Durability::Async).failsafe();
+    let (schedules, invariant) = caught_within(profile, mutant, schedules_max, TWO_PRIMARIES);
+    crate::say(&format!(
+        "{mutant:?}: caught by {invariant} in schedule {schedules} of at most {schedules_max}"
+    ));
+}
+
+#[test]
+fn a_promise_to_the_holder_that_is_not_stored_is_caught() {
+    failsafe_must_catch(Mutant::FailsafeNotStored, 2_000);
+}
+
+#[test]
+fn counting_the_failsafe_from_the_answers_is_caught() {
+    failsafe_must_catch(Mutant::FailsafeFromAnswers, 500);
+}
+
+#[test]
+fn a_majority_instead_of_everybody_is_caught() {
+    failsafe_must_catch(Mutant::FailsafeMajority, 500);
+}
+
+#[test]
+fn a_frozen_member_that_says_yes_is_caught() {
+    failsafe_must_catch(Mutant::FailsafeFrozenAgrees, 2_000);
+}

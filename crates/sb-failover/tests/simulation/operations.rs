@@ -5,8 +5,9 @@ use sb_failover::{Armed, Command, Event, OpFailure, OpId, OpOutput, Role};
 use sb_pgtypes::Lineage;
 
 use crate::invariants::Happening;
+use crate::postgres::lsn;
 use crate::profile::MS;
-use crate::server::{Guard, Running, index, name};
+use crate::server::{Guard, Running, index};
 use crate::world::{SYSTEM, What, World};
 
 type End = Result<OpOutput, OpFailure>;
@@ -39,6 +40,11 @@ impl World {
                 }
             }
             Command::Propose { .. } | Command::Journal(_) => {}
+            Command::AskFailsafe { round, members, question } => {
+                self.ask_members(server, *round, members, question);
+            }
+            Command::AnswerFailsafe { ask, answer } => self.answer_holder(server, *ask, answer.clone()),
+            Command::StoreFailsafe { op, promise } => self.store_failsafe(server, *op, promise),
             operation => {
                 if let Some(op) = operation.op() {
                     self.begin(server, op, command);
@@ -211,7 +217,10 @@ impl World {
             | Command::Disarm { .. }
             | Command::Fence { .. }
             | Command::Cancel { .. }
-            | Command::Journal(_) => failed("not an operation"),
+            | Command::Journal(_)
+            | Command::AskFailsafe { .. }
+            | Command::AnswerFailsafe { .. }
+            | Command::StoreFailsafe { .. } => failed("not an operation"),
         })
     }
 
@@ -337,11 +346,8 @@ impl World {
         if p.role == Role::Standby || sync.names.is_empty() {
             return Some(Ok(OpOutput::Nothing));
         }
-        let length = p.log.len();
-        if p.synced_to(length, &sync.names, &name) >= sync.number {
-            return Some(Ok(OpOutput::Nothing));
-        }
-        if self.rng.chance(3) { Some(Err(OpFailure::TimedOut)) } else { None }
+        let at = lsn(p.log.len());
+        if self.rng.chance(3) { Some(Err(OpFailure::TimedOut)) } else { Some(Ok(OpOutput::Effective { at })) }
     }
 
     fn repair(&mut self, server: usize, source: usize) -> End {

@@ -1,6 +1,6 @@
-use sb_failover::Timings;
 use sb_failover::mutant::Mutant;
 use sb_failover::record::Durability;
+use sb_failover::{Failsafe, Timings};
 
 use crate::rng::Rng;
 
@@ -28,6 +28,8 @@ pub struct Profile {
     /// A fault comes after this long.
     pub fault_every_ms: (u64, u64),
     pub mutant: Option<Mutant>,
+    /// Whether the holder may go on without the store, and the store is away more often.
+    pub failsafe: bool,
 }
 
 impl Profile {
@@ -36,7 +38,12 @@ impl Profile {
         Self {
             name: "real",
             durability,
-            timings: Timings { shrink_after_ms: 3_000, promote_limit_ms: 5_000, ..Timings::default() },
+            timings: Timings {
+                shrink_after_ms: 3_000,
+                fallback_after_ms: 4_000,
+                promote_limit_ms: 5_000,
+                ..Timings::default()
+            },
             clock_ppm: 1_000,
             delay_ms: (1, 40),
             kill_ms: (5, 400),
@@ -47,6 +54,7 @@ impl Profile {
             calm_ms: 30_000,
             fault_every_ms: (300, 6_000),
             mutant: None,
+            failsafe: false,
         }
     }
 
@@ -61,6 +69,7 @@ impl Profile {
             rank_step_ms: 1,
             promote_limit_ms: 5_000,
             shrink_after_ms: 3_000,
+            fallback_after_ms: 4_000,
             ..Timings::default()
         };
         Self {
@@ -74,6 +83,13 @@ impl Profile {
             fault_every_ms: (300, 4_000),
             ..Self::real(durability)
         }
+    }
+
+    /// With the failsafe on.
+    pub fn failsafe(mut self) -> Self {
+        self.timings.failsafe = Failsafe::On;
+        self.failsafe = true;
+        self
     }
 
     pub fn with(mut self, mutant: Mutant) -> Self {

@@ -76,6 +76,7 @@ impl Server {
             durability: profile.durability,
             number: usize::from(profile.durability.is_synchronous()),
             lag_bytes_max: sb_failover::record::LAG_BYTES_MAX_DEFAULT,
+            automatic: sb_failover::record::Automatic::Allowed,
         };
         let config = Config {
             me: name.clone(),

@@ -1,7 +1,7 @@
 //! A whole cluster as one discrete-event simulation: everything that happens is an entry in one queue.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 
 use sb_failover::record::Request;
@@ -15,6 +15,7 @@ use crate::faults::Fault;
 use crate::invariants::{Happening, Invariant};
 use crate::postgres::{Record, lsn};
 use crate::profile::{MS, Profile};
+use crate::queue::Entry;
 use crate::rng::Rng;
 use crate::server::{Server, name};
 use crate::store::Store;
@@ -24,47 +25,70 @@ pub const SYSTEM: SystemIdentifier = SystemIdentifier::new(4711);
 /// One thing that happens.
 #[derive(Clone, Debug)]
 pub enum What {
-    Deliver { server: usize, run: u64, event: Event },
-    Wake { server: usize, run: u64, at: u64 },
-    Arrive { server: Option<(usize, u64, ProposalId)>, request: Box<Request>, tries: u32 },
-    Apply { server: usize },
-    Observe { server: usize },
-    Pull { server: usize },
-    Acknowledge { primary: usize, connection: u64, standby: usize, records: usize },
+    Deliver {
+        server: usize,
+        run: u64,
+        event: Event,
+    },
+    Wake {
+        server: usize,
+        run: u64,
+        at: u64,
+    },
+    Arrive {
+        server: Option<(usize, u64, ProposalId)>,
+        request: Box<Request>,
+        tries: u32,
+    },
+    Apply {
+        server: usize,
+    },
+    Observe {
+        server: usize,
+    },
+    Pull {
+        server: usize,
+    },
+    Acknowledge {
+        primary: usize,
+        connection: u64,
+        standby: usize,
+        records: usize,
+    },
     Write,
-    GuardFires { server: usize, armed: sb_failover::Armed },
-    Killed { server: usize, run: u64, op: Option<sb_failover::OpId> },
-    Effect { server: usize, run: u64, op: sb_failover::OpId },
+    GuardFires {
+        server: usize,
+        armed: sb_failover::Armed,
+    },
+    Killed {
+        server: usize,
+        run: u64,
+        op: Option<sb_failover::OpId>,
+    },
+    Effect {
+        server: usize,
+        run: u64,
+        op: sb_failover::OpId,
+    },
     Fault,
-    Strike { fault: Fault, lasts_ms: (u64, u64) },
+    Strike {
+        fault: Fault,
+        lasts_ms: (u64, u64),
+    },
     Heal(Fault),
-}
-
-#[derive(Debug)]
-struct Entry {
-    at: u64,
-    order: u64,
-    what: What,
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.order) == (other.at, other.order)
-    }
-}
-
-impl Eq for Entry {}
-
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Entry {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.order).cmp(&(other.at, other.order))
-    }
+    /// A question of the failsafe reaches a member, or its answer the holder.
+    Ask {
+        server: usize,
+        ask: sb_failover::AskId,
+        question: Box<sb_failover::FailsafeQuestion>,
+    },
+    /// A member's promise to a holder is on its disk.
+    Stored {
+        server: usize,
+        run: u64,
+        op: sb_failover::OpId,
+        promise: sb_failover::FailsafePromise,
+    },
 }
 
 /// A rule was broken.
@@ -85,6 +109,10 @@ pub struct World {
     pub links: Vec<Vec<bool>>,
     pub deaf: BTreeSet<usize>,
     pub slow: BTreeSet<usize>,
+    /// Nobody reaches the store.
+    pub store_down: bool,
+    /// Questions of the failsafe under way: who asked whom in which round.
+    pub questions: BTreeMap<u64, (usize, u64, usize, sb_failover::Round)>,
     pub acknowledged: Vec<(Record, u64)>,
     pub moves: BTreeSet<(State, Trigger)>,
     pub trace: Option<Vec<String>>,
@@ -120,6 +148,8 @@ impl World {
             servers,
             deaf: BTreeSet::new(),
             slow: BTreeSet::new(),
+            store_down: false,
+            questions: BTreeMap::new(),
             acknowledged: Vec::new(),
             moves: BTreeSet::new(),
             trace: None,
@@ -143,6 +173,8 @@ impl World {
     /// Runs faults, then calm; gives the rule that was broken.
     pub fn run(&mut self) -> Option<Violation> {
         // First a cluster that works, so that there is something to break.
+        self.run_until(6_000 * MS);
+        self.put_timings_in_force();
         self.run_until(8_000 * MS);
         let faults_end = self.now + self.profile.faults_ms * MS;
         self.after(0, What::Fault);
@@ -237,6 +269,8 @@ impl World {
             What::Fault => self.fault(),
             What::Strike { fault, lasts_ms } => self.strike(fault, lasts_ms),
             What::Heal(fault) => self.heal(&fault),
+            What::Ask { server, ask, question } => self.asked(server, ask, *question),
+            What::Stored { server, run, op, promise } => self.stored(server, run, op, promise),
         }
     }
 
@@ -296,7 +330,7 @@ impl World {
         }
     }
 
-    const fn unlucky(&mut self, percent: u64) -> bool {
+    pub const fn unlucky(&mut self, percent: u64) -> bool {
         self.lossy && self.rng.chance(percent)
     }
 
@@ -309,6 +343,12 @@ impl World {
         }
         let late = if self.unlucky(2) { self.ns((0, 6_000)) } else { 0 };
         let delay = self.ns(self.profile.delay_ms) + late;
+        // Given up, and applied long after.
+        if self.unlucky(2) {
+            self.answer(from, ProposalResult::Ambiguous, 500 * MS);
+            let later = self.ns((600, 15_000));
+            return self.after(later, What::Arrive { server: None, request, tries: 0 });
+        }
         if self.unlucky(2) {
             let again = self.ns((0, 5_000));
             self.after(again, What::Arrive { server: None, request: request.clone(), tries: 0 });
@@ -369,20 +409,6 @@ impl World {
         if next < last {
             self.after(0, What::Apply { server });
         }
-    }
-
-    pub fn linked(&self, a: usize, b: usize) -> bool {
-        let up = self.servers[a].up && self.servers[b].up;
-        a == b || (up && self.links[a][b] && self.links[b][a])
-    }
-
-    /// Whether a server that reaches a majority of the others can be reached.
-    fn reaches_store(&self, server: usize) -> bool {
-        let count = self.servers.len();
-        let votes =
-            |a: usize| (0..count).filter(|b| self.servers[*b].agent_runs() && self.linked(a, *b)).count();
-        let leads = |a: usize| self.servers[a].agent_runs() && votes(a) > count / 2;
-        self.servers[server].agent_runs() && (0..count).any(|a| self.linked(server, a) && leads(a))
     }
 
     fn observe(&mut self, server: usize) {

@@ -5,7 +5,8 @@ pub use std::time::Duration;
 
 pub use sb_failover::mutant::Mutant;
 pub use sb_failover::record::{
-    Durability, LAG_BYTES_MAX_DEFAULT, Member, Proof, SyncRecord, Transfer, TransferId, TransferKind,
+    Automatic, Durability, LAG_BYTES_MAX_DEFAULT, Member, Proof, SyncRecord, Transfer, TransferId,
+    TransferKind,
 };
 pub use sb_failover::{
     Armed, BootTime, ClusterRecord, Command, Config, DataDirectory, Event, Follower, Founding, GuardReport,
@@ -48,6 +49,7 @@ pub fn founded_by(holder: &str) -> ClusterRecord {
         durability: Durability::Async,
         number: 0,
         lag_bytes_max: LAG_BYTES_MAX_DEFAULT,
+        automatic: Automatic::Allowed,
     };
     record.apply(&initialize).unwrap();
     record
@@ -78,7 +80,7 @@ pub fn deposed(record: ClusterRecord) -> ClusterRecord {
     taken_over(record, "other")
 }
 
-fn taken_over(mut record: ClusterRecord, by: &str) -> ClusterRecord {
+pub fn taken_over(mut record: ClusterRecord, by: &str) -> ClusterRecord {
     let lease = record.lease.clone().unwrap();
     record.position = None;
     let request = Request::Takeover {
@@ -135,7 +137,12 @@ impl Bench {
         let postgres =
             Observation { role, data, position, streaming_from: None, broken: None, followers: Vec::new() };
         Self {
-            machine: Machine::new_mutated(config, Persisted { phase, promise: None }, now, mutant),
+            machine: Machine::new_mutated(
+                config,
+                Persisted { phase, promise: None, failsafe: None },
+                now,
+                mutant,
+            ),
             record: ClusterRecord::default(),
             guard: GuardReport { armed: None, processes },
             postgres,
@@ -217,22 +224,10 @@ impl Bench {
         }
     }
 
-    /// A primary waits until enough of the set have flushed.
-    fn cannot_take_effect(&self, command: &Command) -> bool {
-        let Command::SetSyncStandbys { sync, .. } = command else {
-            return false;
-        };
-        let there = self.postgres.followers.iter().filter(|f| f.streaming && sync.names.contains(&f.server));
-        self.postgres.role == Role::Primary && there.count() < sync.number.min(sync.names.len())
-    }
-
     pub fn finish(&mut self, command: &Command) {
         let Some(op) = command.op() else {
             return;
         };
-        if self.cannot_take_effect(command) {
-            return self.tell(Event::Done { op, result: Err(OpFailure::TimedOut) });
-        }
         if self.failing.contains(&command.name()) {
             let failure = OpFailure::Failed { detail: "it does not work".into() };
             return self.tell(Event::Done { op, result: Err(failure) });
@@ -258,6 +253,11 @@ impl Bench {
                 OpOutput::Promoted(lineage)
             }
             Command::Freeze { .. } | Command::StopPostgres { .. } => OpOutput::At(here),
+            Command::SetSyncStandbys { sync, .. }
+                if self.postgres.role == Role::Primary && !sync.names.is_empty() =>
+            {
+                OpOutput::Effective { at: here.flushed }
+            }
             Command::InitDb { .. } => {
                 OpOutput::Initialized { system_identifier: OURS, lineage: Lineage::first() }
             }

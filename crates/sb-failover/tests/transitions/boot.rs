@@ -25,7 +25,12 @@ fn another_clusters_data_is_left_alone_when_the_record_comes_late() {
 
 #[test]
 fn a_founder_that_was_not_the_first_asks_for_a_person() {
-    let founder = Founding::Founder { durability: Durability::Async, number: 0, lag_bytes_max: 1 };
+    let founder = Founding::Founder {
+        durability: Durability::Async,
+        number: 0,
+        lag_bytes_max: 1,
+        automatic: Automatic::Allowed,
+    };
     let bench = Bench::new(founder, Phase::Empty, Role::Stopped, DataDirectory::Absent);
     let mut bench = held(bench, &["InitDb"]).begin();
     bench.is(State::Initializing);
@@ -35,7 +40,12 @@ fn a_founder_that_was_not_the_first_asks_for_a_person() {
 
 #[test]
 fn a_founder_waits_for_the_store_before_it_makes_a_database() {
-    let founder = Founding::Founder { durability: Durability::Async, number: 0, lag_bytes_max: 1 };
+    let founder = Founding::Founder {
+        durability: Durability::Async,
+        number: 0,
+        lag_bytes_max: 1,
+        automatic: Automatic::Allowed,
+    };
     let mut bench = Bench::new(founder, Phase::Empty, Role::Stopped, DataDirectory::Absent);
     bench.tell(Event::Guard(bench.guard));
     bench.tell(Event::Postgres(bench.postgres.clone()));

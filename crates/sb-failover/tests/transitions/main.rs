@@ -4,8 +4,11 @@
 
 mod bench;
 mod boot;
+mod failsafe;
 mod guard;
+mod manual;
 mod primary;
 mod promotion;
 mod restart;
 mod sync;
+mod witness;

@@ -69,6 +69,7 @@ fn a_report_for_an_older_renewal_is_refused() {
     };
     assert!(record.apply(&report(0)).is_ok());
     let renew = Request::Renew {
+        admissions: 0,
         holder: name("other"),
         incarnation: Incarnation::new(1),
         term: FIRST,

@@ -75,3 +75,25 @@ fn a_term_is_not_promoted_twice() {
     assert!(bench.issued("StartPrimary").is_empty());
     assert_eq!(bench.record.term(), FIRST.next());
 }
+
+#[test]
+fn whoever_has_what_a_failed_winner_took_over_with_may_take_over() {
+    let mut record = taken_over(founded_by("other"), "us");
+    let taken = record.history.last().unwrap().position.clone();
+    let release = Request::Release {
+        holder: name("us"),
+        incarnation: Incarnation::new(1),
+        term: record.term(),
+        renewal: RenewalNumber { session: Session::new(1), count: 1 },
+        end: None,
+        to: None,
+    };
+    let mut promoted = record.clone();
+    record.apply(&release).unwrap();
+    assert_eq!(record.lease.unwrap().released.unwrap().end, taken);
+
+    // With the promotion on record clients may have been in.
+    promoted.lineage.as_mut().unwrap().term = promoted.term();
+    promoted.apply(&release).unwrap();
+    assert_eq!(promoted.lease.unwrap().released.unwrap().end, None);
+}

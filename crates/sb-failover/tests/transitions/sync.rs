@@ -102,3 +102,211 @@ fn without_a_promise_to_others_no_set_is_looked_at() {
     bench.is(State::Leading);
     assert!(bench.issued("SetSyncStandbys").is_empty());
 }
+
+/// `us` leads with V = {b, c} and both streaming.
+fn settled() -> Bench {
+    let mut bench = Bench::leader();
+    bench.record = synchronous("us", &["b", "c"]);
+    streams(&mut bench, &["b", "c"]);
+    let mut bench = bench.begin();
+    bench.postgres_is(Role::Primary);
+    streams(&mut bench, &["b", "c"]);
+    bench.later(2_000);
+    bench.is(State::Leading);
+    bench
+}
+
+fn set_sync(command: &Command) -> Option<(&SyncRecord, &SyncRecord)> {
+    match command {
+        Command::Propose { request: Request::SetSync { expect, sync, .. }, .. } => Some((expect, sync)),
+        _ => None,
+    }
+}
+
+fn waits_for(command: &Command) -> Option<Vec<String>> {
+    match command {
+        Command::SetSyncStandbys { sync, .. } => Some(sync.names.iter().map(ToString::to_string).collect()),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_shrink_that_may_come_late_is_voided_before_the_set_grows_back() {
+    let mut bench = settled();
+    streams(&mut bench, &["c"]);
+    bench.later(10_500);
+    let mut bench = held(bench, &["Propose"]);
+    streams(&mut bench, &["c"]);
+    assert_eq!(bench.commands.iter().rev().find_map(waits_for).unwrap(), ["c"]);
+    bench.later(100);
+    streams(&mut bench, &["c"]);
+    let shrink = bench.commands.last().unwrap().clone();
+    assert_eq!(set_sync(&shrink).unwrap().1.voters.len(), 1, "{shrink:?}");
+    let Command::Propose { id, request } = shrink else { unreachable!() };
+
+    // The answer is lost, and b is back.
+    bench.tell(Event::ProposalDone { id, result: ProposalResult::Ambiguous });
+    bench.held.clear();
+    let before = bench.commands.len();
+    streams(&mut bench, &["b", "c"]);
+    bench.later(1_000);
+    let since = &bench.commands[before..];
+    let voided = since.iter().position(|c| set_sync(c).is_some_and(|(e, s)| *s == e.voided())).unwrap();
+    let grown = since.iter().position(|c| waits_for(c).is_some_and(|names| names == ["b", "c"])).unwrap();
+    assert!(voided < grown, "{since:?}");
+    assert_eq!(bench.record.apply(&request), Err(Rejection::SyncStep), "what was lost comes now");
+}
+
+#[test]
+fn sync_falls_back_on_record_before_commits_stop_waiting() {
+    let mut bench = settled();
+    bench.record.sync.durability = Durability::Sync;
+    bench.record.sync.wanted = Durability::Sync;
+    bench.show();
+    let mut before = bench.commands.len();
+    streams(&mut bench, &[]);
+    bench.later(9_000);
+    streams(&mut bench, &[]);
+    assert!(bench.commands[before..].iter().all(|c| set_sync(c).is_none()), "too early");
+    bench.later(1_500);
+    streams(&mut bench, &[]);
+    bench.later(1_000);
+    assert!(bench.record.sync.degraded);
+    assert_eq!(bench.record.sync.silent.len(), 2);
+    let since = &bench.commands[before..];
+    let recorded = since.iter().position(|c| set_sync(c).is_some()).unwrap();
+    let relaxed = since.iter().position(|c| waits_for(c).is_some_and(|names| names.is_empty())).unwrap();
+    assert!(recorded < relaxed, "{since:?}");
+    bench.is(State::Leading);
+
+    before = bench.commands.len();
+    streams(&mut bench, &["b", "c"]);
+    bench.later(500);
+    streams(&mut bench, &["b", "c"]);
+    bench.later(500);
+    assert!(!bench.record.sync.degraded);
+    let since = &bench.commands[before..];
+    let waited = since.iter().position(|c| waits_for(c).is_some()).unwrap();
+    let formed = since.iter().position(|c| set_sync(c).is_some()).unwrap();
+    assert!(waited < formed, "{since:?}");
+}
+
+#[test]
+fn strict_does_not_fall_back() {
+    let mut bench = settled();
+    let before = bench.commands.len();
+    for _ in 0..40 {
+        streams(&mut bench, &[]);
+        bench.later(500);
+    }
+    assert!(!bench.record.sync.degraded);
+    assert!(bench.commands[before..].iter().all(|c| waits_for(c).is_none_or(|names| !names.is_empty())));
+}
+
+#[test]
+fn without_the_store_nothing_falls_back() {
+    let mut bench = settled();
+    bench.record.sync.durability = Durability::Sync;
+    bench.record.sync.wanted = Durability::Sync;
+    bench.show();
+    let before = bench.commands.len();
+    let mut bench = held(bench, &["Propose"]);
+    for _ in 0..30 {
+        streams(&mut bench, &[]);
+        bench.later(500);
+    }
+    assert!(bench.commands[before..].iter().all(|c| waits_for(c).is_none_or(|names| !names.is_empty())));
+}
+
+/// Leaves with what is effective, and only when enough of the rest have passed the barrier.
+#[test]
+fn a_voter_leaves_when_the_rest_have_passed_the_barrier() {
+    let mut bench = settled();
+    streams(&mut bench, &["c"]);
+    bench.later(10_500);
+    // The log has moved on since, and c has not flushed that.
+    bench.postgres.position = Some(position(2_000_000));
+    streams(&mut bench, &["c"]);
+    streams(&mut bench, &["c"]);
+    assert_eq!(bench.commands.iter().rev().find_map(waits_for).unwrap(), ["c"]);
+    assert_eq!(voters(&bench), ["b", "c"]);
+    let flushed = Lsn::new(2_000_000);
+    bench.postgres.followers = vec![Follower { server: name("c"), flushed, streaming: true }];
+    bench.tell(Event::Postgres(bench.postgres.clone()));
+    assert_eq!(voters(&bench), ["c"]);
+}
+
+fn ask_for(bench: &mut Bench, durability: Durability, number: usize) -> usize {
+    bench.record.apply(&Request::SetDurability { durability, number }).unwrap();
+    let before = bench.commands.len();
+    bench.show();
+    for _ in 0..4 {
+        streams(bench, &["b", "c"]);
+        bench.later(500);
+    }
+    before
+}
+
+#[test]
+fn less_durability_holds_at_once_and_postgresql_follows() {
+    let mut bench = settled();
+    let before = ask_for(&mut bench, Durability::Async, 0);
+    assert_eq!((bench.record.sync.durability, bench.record.sync.voters.len()), (Durability::Async, 0));
+    let set: Vec<_> = bench.commands[before..].iter().filter_map(waits_for).collect();
+    assert_eq!(set, [Vec::<String>::new()]);
+    bench.is(State::Leading);
+}
+
+#[test]
+fn more_durability_holds_when_postgresql_keeps_it() {
+    let mut bench = settled();
+    ask_for(&mut bench, Durability::Async, 0);
+    let before = ask_for(&mut bench, Durability::Strict, 2);
+    let since = &bench.commands[before..];
+    let waited = since.iter().position(|c| waits_for(c).is_some_and(|names| names == ["b", "c"])).unwrap();
+    let recorded = since.iter().position(|c| set_sync(c).is_some()).unwrap();
+    assert!(waited < recorded, "{since:?}");
+    let sync = &bench.record.sync;
+    assert_eq!((sync.durability, sync.quorum, sync.counted_on()), (Durability::Strict, 0, 2));
+}
+
+#[test]
+fn the_promise_does_not_change_under_an_election() {
+    let mut bench = settled();
+    let lease = bench.record.lease.clone().unwrap();
+    let (server, incarnation) = (name("b"), Incarnation::new(1));
+    let (term, seq) = (lease.term, lease.seq);
+    let report = Request::Report { server, incarnation, term, seq, position: position(900) };
+    bench.record.apply(&report).unwrap();
+    let asked = bench.record.apply(&Request::SetDurability { durability: Durability::Async, number: 0 });
+    assert_eq!(asked, Err(Rejection::ElectionUnderWay));
+}
+
+#[test]
+fn nobody_is_promised_more_servers_than_there_are() {
+    let mut record = synchronous("us", &["b"]);
+    let asked = record.apply(&Request::SetDurability { durability: Durability::Strict, number: 5 });
+    assert_eq!(asked, Err(Rejection::TooFewEligible { have: 3, need: 5 }));
+}
+
+#[test]
+fn sync_falls_back_when_a_larger_promise_is_not_reached() {
+    let mut bench = settled();
+    bench.record.apply(&Request::SetDurability { durability: Durability::Sync, number: 2 }).unwrap();
+    // Commits wait for two from here on, and only b has flushed what was there.
+    bench.postgres.position = Some(position(2_000_000));
+    let flushed = |flushed| Lsn::new(flushed);
+    let follower = |server, at| Follower { server: name(server), flushed: flushed(at), streaming: true };
+    for _ in 0..30 {
+        bench.postgres.followers = vec![follower("b", 2_000_000), follower("c", 1_000_000)];
+        bench.show();
+        bench.tell(Event::Postgres(bench.postgres.clone()));
+        bench.later(500);
+    }
+    assert!(bench.commands.iter().any(|c| matches!(
+        c,
+        Command::SetSyncStandbys { sync, .. } if sync.number == 2
+    )));
+    assert!(bench.record.sync.degraded);
+    assert_eq!(bench.record.sync.silent, [name("c")].into());
+}

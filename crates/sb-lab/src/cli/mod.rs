@@ -4,18 +4,20 @@
 
 mod background;
 mod demo;
+mod soak;
 mod terminal;
 
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::fault::{Fault, Part, Target};
+use crate::fault::{Fault, LossPercent, Part, Target};
 use crate::options::{LabOptions, Scenario};
 use crate::place::Place;
 
 pub use background::run_lab;
 pub use demo::run_demo;
+pub use soak::SoakArgs;
 
 /// `sb-cli demo`
 #[derive(Debug, Clone, clap::Args)]
@@ -44,6 +46,8 @@ pub struct LabArgs {
 pub enum LabCommand {
     /// Bring up five sites in the background
     Up(LabOptions),
+    /// Let faults rain on sites of its own for a while, and check every promise
+    Soak(SoakArgs),
     /// End the lab; nothing is left behind
     Down,
     /// Show servers and cut links
@@ -75,6 +79,17 @@ pub enum LabCommand {
     Isolate {
         /// Server or site
         place: Target,
+    },
+    /// Drop what belongs to one TCP or UDP port between all servers
+    CutPort {
+        /// 7432 is what the agents say among themselves
+        port: u16,
+    },
+    /// Lose packets between sites
+    Lose {
+        /// How many of a hundred; 0 ends it
+        #[arg(value_name = "PERCENT")]
+        share: LossPercent,
     },
     /// Undo every cut
     Heal,
@@ -114,10 +129,12 @@ impl LabCommand {
     /// The fault that a verb stands for; nothing for those that are none.
     fn fault(&self) -> Option<Fault> {
         Some(match self.clone() {
-            Self::Up(_) | Self::Down | Self::Status | Self::Shell { .. } => return None,
+            Self::Up(_) | Self::Soak(_) | Self::Down | Self::Status | Self::Shell { .. } => return None,
             Self::Cut { from, to } => Fault::Cut(from, to),
             Self::CutBoth { a, b } => Fault::CutBoth(a, b),
             Self::Isolate { place } => Fault::Isolate(place),
+            Self::CutPort { port } => Fault::CutPort(port),
+            Self::Lose { share } => Fault::Lose(share),
             Self::Heal => Fault::Heal,
             Self::Kill { place, part } => Fault::Kill(place, part),
             Self::Freeze { place, part } => Fault::Freeze(place, part),

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use nix::mount::{MsFlags, mount};
 use nix::unistd::{Uid, User};
 
+use crate::brake::Brake;
 use crate::host::Directories;
 use crate::unit::Program;
 
@@ -89,11 +90,12 @@ pub fn find_agent() -> Result<PathBuf, ProgramsError> {
 ///
 /// # Errors
 /// When it is nowhere or cannot be mounted.
-pub(crate) fn install_agent(root: &Path) -> Result<PathBuf, ProgramsError> {
+pub(crate) fn install_agent(directory: &Path) -> Result<PathBuf, ProgramsError> {
     let source = find_agent()?;
-    let path = root.join("sb-agent");
+    let path = directory.join("sb-agent");
     let none: Option<&str> = None;
     let mounting = || -> io::Result<()> {
+        fs::create_dir_all(directory)?;
         File::create(&path)?;
         Ok(mount(Some(&source), &path, none, MsFlags::MS_BIND, none)?)
     };
@@ -109,6 +111,7 @@ pub(crate) fn programs_of(
     directories: &Directories,
     agent: &Path,
     user: PostgresUser,
+    brake: Option<&Brake>,
 ) -> Result<Vec<Program>, ProgramsError> {
     let Directories { config, state, run, log } = directories;
     let text = |path: &Path| path.display().to_string();
@@ -127,6 +130,7 @@ pub(crate) fn programs_of(
         arguments,
         environment: Vec::new(),
         log: log.join(format!("{name}.log")),
+        brake: brake.cloned(),
     };
     Ok(vec![program("guard", guard), program("agent", agent_arguments)])
 }

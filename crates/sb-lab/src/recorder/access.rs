@@ -13,7 +13,7 @@ use crate::place::Place;
 pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 
 /// Longest time to open a session to a server that is known to be there, on a machine that is busy with other things.
-const PATIENT_LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const PATIENT_LIMIT: Duration = Duration::from_secs(20);
 
 /// Longest time to read every row back.
 const READ_SECONDS_MAX: u64 = 60;
@@ -66,7 +66,11 @@ impl Access {
         self.connect_within(CONNECT_LIMIT, place).await
     }
 
-    async fn connect_within(&self, limit: Duration, place: Place) -> Result<PgConnection, AccessError> {
+    /// Opens a session, with patience: `limit`.
+    ///
+    /// # Errors
+    /// When nobody answers within it, or the server refuses.
+    pub async fn connect_within(&self, limit: Duration, place: Place) -> Result<PgConnection, AccessError> {
         let options = self.options(place);
         within(limit, place, "connect", PgConnection::connect_with(&options)).await
     }

@@ -61,13 +61,14 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
+    use crate::place::Place;
 
     /// Three acknowledged writes, then one without an answer.
     fn ledger() -> (Ledger, [WriteId; 4]) {
         let mut ledger = Ledger::new();
         let ids = [(); 4].map(|()| ledger.send().unwrap());
         for id in &ids[..3] {
-            ledger.acknowledge(*id, Instant::now());
+            ledger.acknowledge(*id, Instant::now(), Place::OFFICE);
         }
         (ledger, ids)
     }

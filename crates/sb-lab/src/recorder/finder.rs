@@ -21,7 +21,7 @@ const ANSWER_LIMIT: Duration = Duration::from_millis(500);
 
 /// Whether writers are content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Need {
+pub(crate) enum Need {
     Calm,
     Hunting,
 }
@@ -38,7 +38,7 @@ pub enum Standing {
 }
 
 /// Asks one server for as long as anybody listens.
-pub(super) async fn watch_server(
+pub(crate) async fn watch_server(
     access: Access,
     place: Place,
     standing: watch::Sender<Standing>,
@@ -57,7 +57,7 @@ pub(super) async fn watch_server(
 }
 
 /// The server that became writable last, of those that are.
-pub(super) fn newest_primary(standings: &[(Place, watch::Receiver<Standing>)]) -> Option<Place> {
+pub(crate) fn newest_primary(standings: &[(Place, watch::Receiver<Standing>)]) -> Option<Place> {
     let since = |standing: &watch::Receiver<Standing>| match *standing.borrow() {
         Standing::ReadWrite(since) => Some(since),
         Standing::ReadOnly | Standing::Silent => None,

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use crate::place::Place;
+
 /// Most writes in one ledger, about 100 MB; a recorder stops writing there.
 pub const WRITES_MAX: usize = 1_000_000;
 
@@ -16,7 +18,7 @@ enum Fate {
     /// Sent; the answer may have been lost.
     Unknown,
     /// The database said that it is committed.
-    Acknowledged(Instant),
+    Acknowledged,
 }
 
 /// Every write of a run. A write is unknown from the moment it is sent until an answer proves that it is
@@ -24,7 +26,7 @@ enum Fate {
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
     writes: BTreeMap<WriteId, Fate>,
-    acknowledgements: Vec<Instant>,
+    acknowledgements: Vec<(Instant, Place)>,
 }
 
 impl Ledger {
@@ -44,20 +46,20 @@ impl Ledger {
         Some(id)
     }
 
-    /// The database has answered that this write is committed.
-    pub fn acknowledge(&mut self, id: WriteId, at: Instant) {
-        self.writes.insert(id, Fate::Acknowledged(at));
-        self.acknowledgements.push(at);
+    /// A server has answered that this write is committed.
+    pub fn acknowledge(&mut self, id: WriteId, at: Instant, by: Place) {
+        self.writes.insert(id, Fate::Acknowledged);
+        self.acknowledgements.push((at, by));
     }
 
     /// Whether a write was acknowledged; `None` for a row that was never sent.
     pub(super) fn was_acknowledged(&self, id: WriteId) -> Option<bool> {
-        self.writes.get(&id).map(|fate| matches!(fate, Fate::Acknowledged(_)))
+        self.writes.get(&id).map(|fate| *fate == Fate::Acknowledged)
     }
 
     /// Every write that was acknowledged.
     pub(super) fn acknowledged_ids(&self) -> impl Iterator<Item = WriteId> + '_ {
-        self.writes.iter().filter(|(_, fate)| matches!(fate, Fate::Acknowledged(_))).map(|(id, _)| *id)
+        self.writes.iter().filter(|(_, fate)| **fate == Fate::Acknowledged).map(|(id, _)| *id)
     }
 
     /// How many writes were sent.
@@ -75,14 +77,20 @@ impl Ledger {
     /// When the last acknowledgement came.
     #[must_use]
     pub fn last_acknowledgement(&self) -> Option<Instant> {
-        self.acknowledgements.iter().max().copied()
+        self.acknowledgements.iter().map(|(at, _)| *at).max()
+    }
+
+    /// When the last acknowledgement of this server came.
+    #[must_use]
+    pub fn last_acknowledgement_by(&self, server: Place) -> Option<Instant> {
+        self.acknowledgements.iter().filter(|(_, by)| *by == server).map(|(at, _)| *at).max()
     }
 
     /// The longest time between two consecutive acknowledgements of which the second came after `fault`; nothing
     /// when none came: then writes never came back, which no number can say.
     #[must_use]
     pub fn write_gap(&self, fault: Instant) -> Option<Duration> {
-        let mut times = self.acknowledgements.clone();
+        let mut times: Vec<Instant> = self.acknowledgements.iter().map(|(at, _)| *at).collect();
         times.sort_unstable();
         let after = times.partition_point(|at| *at <= fault);
         let before = after.checked_sub(1).map_or(fault, |last| times[last]);
@@ -101,7 +109,7 @@ mod tests {
         let mut ledger = Ledger::new();
         for at in milliseconds {
             let id = ledger.send().unwrap();
-            ledger.acknowledge(id, start + Duration::from_millis(*at));
+            ledger.acknowledge(id, start + Duration::from_millis(*at), Place::OFFICE);
         }
         (ledger, start)
     }
@@ -134,11 +142,21 @@ mod tests {
     }
 
     #[test]
+    fn the_last_answer_of_each_server_is_known() {
+        let (mut ledger, start) = acknowledged_at(&[0, 100]);
+        let (old, new) = (Place::OFFICE, Place::servers().next().unwrap());
+        let id = ledger.send().unwrap();
+        ledger.acknowledge(id, start + Duration::from_millis(300), new);
+        assert_eq!(ledger.last_acknowledgement_by(old), Some(start + Duration::from_millis(100)));
+        assert_eq!(ledger.last_acknowledgement(), ledger.last_acknowledgement_by(new));
+    }
+
+    #[test]
     fn only_answers_count_as_acknowledged() {
         let mut ledger = Ledger::new();
         let (one, two) = (ledger.send().unwrap(), ledger.send().unwrap());
         assert_ne!(one, two);
-        ledger.acknowledge(two, Instant::now());
+        ledger.acknowledge(two, Instant::now(), Place::OFFICE);
         assert_eq!((ledger.sent(), ledger.acknowledged()), (2, 1));
         assert_eq!(ledger.was_acknowledged(one), Some(false));
         assert_eq!(ledger.was_acknowledged(two), Some(true));

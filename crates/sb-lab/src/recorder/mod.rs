@@ -13,5 +13,6 @@ mod writer;
 pub use access::{Access, AccessError};
 pub use check::{Findings, check};
 pub use finder::Standing;
+pub(crate) use finder::{Need, newest_primary, watch_server};
 pub use ledger::{Ledger, WRITES_MAX, WriteId};
 pub use session::{Recorder, RecorderPlan};

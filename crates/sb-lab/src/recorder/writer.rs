@@ -62,7 +62,7 @@ impl Writer {
         while !self.stopped() {
             let Some(id) = self.ledger.borrow_mut().send() else { return };
             let Some(at) = self.write(place, &mut session, id).await else { return };
-            self.ledger.borrow_mut().acknowledge(id, at);
+            self.ledger.borrow_mut().acknowledge(id, at, place);
             self.count.send_replace(self.ledger.borrow().acknowledged());
             self.need.send_if_modified(|need| std::mem::replace(need, Need::Calm) != Need::Calm);
             tokio::time::sleep(self.pause).await;

@@ -15,9 +15,29 @@ pub(super) const SET: &str = "lease";
 const PROBE_TABLE: &str = "sb_fence_probe";
 const NFT_SECONDS_MAX: u64 = 5;
 
+/// What becomes of a packet that may not pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The connection is reset on this side: what PostgreSQL wanted to say is thrown away. A packet that is only
+    /// dropped stays in its socket, also when the backend is killed, and would be sent again when the fence opens
+    /// for the standby that this server becomes: an acknowledgement after the next primary's first.
+    Reset,
+    /// For kernels without `nft_reject_inet`.
+    Drop,
+}
+
+impl Verdict {
+    const fn statement(self) -> &'static str {
+        match self {
+            Verdict::Reset => "reject with tcp reset",
+            Verdict::Drop => "drop",
+        }
+    }
+}
+
 /// The chain is made anew and the set is kept, with what it still grants.
-pub(super) fn for_primary(port: u16) -> String {
-    rules(TABLE, port)
+pub(super) fn for_primary(port: u16, verdict: Verdict) -> String {
+    rules(TABLE, port, verdict)
 }
 
 /// An empty chain lets everything pass.
@@ -31,15 +51,18 @@ pub(super) fn none() -> String {
 }
 
 /// The same rules in another table, which does not outlive the transaction.
-pub(super) fn probe() -> String {
-    format!("{}delete table inet {PROBE_TABLE}\n", rules(PROBE_TABLE, 1))
+pub(super) fn probe(verdict: Verdict) -> String {
+    format!("{}delete table inet {PROBE_TABLE}\n", rules(PROBE_TABLE, 1, verdict))
 }
 
-fn rules(table: &str, port: u16) -> String {
+/// A reset carries no data, and tells a client at once that its session is gone.
+fn rules(table: &str, port: u16, verdict: Verdict) -> String {
     format!(
         "{}add rule inet {table} output oifname \"lo\" accept\n\
-         add rule inet {table} output tcp sport {port} tcp sport != @{SET} drop\n",
-        frame(table)
+         add rule inet {table} output tcp sport {port} tcp flags rst accept\n\
+         add rule inet {table} output tcp sport {port} tcp sport != @{SET} {}\n",
+        frame(table),
+        verdict.statement()
     )
 }
 

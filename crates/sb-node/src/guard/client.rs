@@ -277,6 +277,13 @@ impl GuardClient {
     }
 }
 
+impl std::os::fd::AsFd for GuardClient {
+    /// The connection's descriptor: the kernel knows by it which process listens.
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        std::os::fd::AsFd::as_fd(self.connection.socket.get_ref())
+    }
+}
+
 impl GuardEvents {
     /// The next event; [`GuardNotice::Disconnected`] at the end, and again whenever asked after it.
     pub async fn next(&mut self) -> GuardNotice {

@@ -121,6 +121,7 @@ impl Guard {
         let found = self.killing.take().map_or(0, |killing| killing.found);
         let (child, exit) = (self.child.take(), self.exit.take());
         if self.duty == Duty::Service {
+            self.reaper.note.forget();
             self.tell_exit(child, exit, found);
         }
         if let (Some(term), Some(fence)) = (fenced, self.fence.take()) {

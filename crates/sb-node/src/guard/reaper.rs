@@ -15,6 +15,7 @@ use super::clock::BootNanos;
 use super::config::GuardError;
 use super::descendants::Descendants;
 use super::launch::{Launch, Launched, Surroundings};
+use super::leftovers::Note;
 use super::log;
 use super::messages::{Degradation, PostmasterExit};
 
@@ -36,14 +37,15 @@ pub(super) struct Reaper {
     run_dir: PathBuf,
     descendants: Descendants,
     cgroup: Option<Cgroup>,
+    pub(super) note: Note,
 }
 
 impl Reaper {
-    /// Kills what a former guard of this run directory left in its control group, and proves on processes of its
-    /// own that each way of killing works.
+    /// Kills what a former guard of this run directory left, and proves on processes of its own that each way of
+    /// killing works.
     pub(super) fn make(run_dir: &Path, degraded: &mut Vec<Degradation>) -> Result<Self, GuardError> {
         let system = |action| move |source| GuardError::System { action, source };
-        let descendants = Descendants::open().map_err(system("read /proc"))?;
+        let mut descendants = Descendants::open().map_err(system("read /proc"))?;
         let cgroup = match Cgroup::make(run_dir) {
             Ok(mut cgroup) => {
                 if cgroup.empty().map_err(system("end what a former guard left"))? {
@@ -56,7 +58,13 @@ impl Reaper {
                 None
             }
         };
-        let mut reaper = Self { guard: Pid::this(), run_dir: run_dir.to_owned(), descendants, cgroup };
+        let note = Note::new(run_dir);
+        let ended = note.end_former(&mut descendants).map_err(system("end what a former guard started"))?;
+        if ended.killed > 0 {
+            log::warn(format_args!("killed {} processes that a former guard started", ended.killed));
+        }
+        note.forget();
+        let mut reaper = Self { guard: Pid::this(), run_dir: run_dir.to_owned(), descendants, cgroup, note };
         if reaper.cgroup.is_some() && !reaper.rehearse(Self::kill_members)? {
             log::warn(format_args!("the control group does not kill, will search /proc instead"));
             reaper.cgroup = None;

@@ -72,6 +72,11 @@ impl Guard {
         }
         self.ledger.may_start(spec.role, BootNanos::now())?;
         let launch = Launch::prepare(spec)?;
+        let noted = self.reaper.note.write(&spec.program, &spec.data_dir);
+        noted.map_err(|error| Refusal::StartFailed {
+            step: "could not note the start".to_owned(),
+            reason: error.to_string(),
+        })?;
         let launched = self.reaper.launch(launch).map_err(|error| Refusal::StartFailed {
             step: "could not fork".to_owned(),
             reason: error.to_string(),

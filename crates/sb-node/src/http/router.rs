@@ -8,9 +8,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use sb_api::{
-    EVENTS_WAIT_SECONDS_MAX, Event, EventsQuery, Explanation, FailoverRequest, HistoryEntry, JoinAnswer,
-    JoinRequest, Operation, OperationState, PauseRequest, PeerStatus, Problem, ResumeRequest, ServerStatus,
-    Status, SwitchoverRequest,
+    DurabilityRequest, EVENTS_WAIT_SECONDS_MAX, Event, EventsQuery, Explanation, FailoverRequest,
+    FailsafeReply, FailsafeRequest, HistoryEntry, JoinAnswer, JoinRequest, Operation, OperationState,
+    PauseRequest, PeerStatus, Problem, ResumeRequest, ServerStatus, Status, SwitchoverRequest,
 };
 use sb_client::state::Scope;
 use serde::de::DeserializeOwned;
@@ -39,12 +39,14 @@ pub fn router(view: Arc<dyn AgentView>) -> Router {
         .route("/v1/explain/{subject}", get(explain))
         .route("/v1/switchover", post(switchover))
         .route("/v1/failover", post(failover))
+        .route("/v1/durability", post(durability))
         .route("/v1/pause", post(pause))
         .route("/v1/resume", post(resume))
         .route("/v1/operations", get(operations))
         .route("/v1/operations/{id}", get(operation))
         .route("/peer/v1/join", post(join))
         .route("/peer/v1/status", get(peer_status))
+        .route("/peer/v1/failsafe", post(failsafe))
         .method_not_allowed_fallback(wrong_method)
         .with_state(view.clone());
     calls.merge(health_checks(view)).fallback(not_found).layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -99,6 +101,16 @@ async fn failover(
     Ok(Started(view.failover(&caller, request).await?))
 }
 
+async fn durability(
+    caller: Caller,
+    State(view): View,
+    Body(request): Body<DurabilityRequest>,
+) -> Result<Started, ProblemAnswer> {
+    // What is promised less may be lost.
+    caller.require(Scope::Admin)?;
+    Ok(Started(view.durability(&caller, request).await?))
+}
+
 async fn pause(
     caller: Caller,
     State(view): View,
@@ -139,6 +151,15 @@ async fn join(caller: Caller, State(view): View, Body(request): Body<JoinRequest
 async fn peer_status(caller: Caller, State(view): View) -> Answer<PeerStatus> {
     let peer = caller.require_peer()?;
     Ok(Json(view.peer_status(peer).await))
+}
+
+async fn failsafe(
+    caller: Caller,
+    State(view): View,
+    Body(request): Body<FailsafeRequest>,
+) -> Answer<FailsafeReply> {
+    let peer = caller.require_peer()?;
+    Ok(Json(view.failsafe(peer, request).await))
 }
 
 async fn not_found(request: Request) -> ProblemAnswer {

@@ -2,8 +2,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sb_api::{
-    Event, Explanation, FailoverRequest, HistoryEntry, JoinAnswer, JoinRequest, Operation, PauseRequest,
-    PeerStatus, Refused, ResumeRequest, ServerStatus, Status, SwitchoverRequest,
+    DurabilityRequest, Event, Explanation, FailoverRequest, FailsafeReply, FailsafeRequest, HistoryEntry,
+    JoinAnswer, JoinRequest, Operation, PauseRequest, PeerStatus, Refused, ResumeRequest, ServerStatus,
+    Status, SwitchoverRequest,
 };
 use sb_topology::ServerName;
 
@@ -47,6 +48,9 @@ pub trait AgentView: Send + Sync + 'static {
     /// Promote a server although the primary cannot hand over.
     async fn failover(&self, by: &Caller, request: FailoverRequest) -> Refused<Operation>;
 
+    /// Change what a commit waits for.
+    async fn durability(&self, by: &Caller, request: DurabilityRequest) -> Refused<Operation>;
+
     /// Hold back automatic failover.
     async fn pause(&self, by: &Caller, request: PauseRequest) -> Refused<Operation>;
 
@@ -64,4 +68,7 @@ pub trait AgentView: Send + Sync + 'static {
 
     /// What this server tells a peer about itself.
     async fn peer_status(&self, peer: &ServerName) -> PeerStatus;
+
+    /// Whether this server promises `peer`, which goes on without the store, not to take over.
+    async fn failsafe(&self, peer: &ServerName, request: FailsafeRequest) -> FailsafeReply;
 }

@@ -166,7 +166,10 @@ impl Driver {
             | Command::ArmGuard { .. }
             | Command::Disarm { .. }
             | Command::Cancel { .. }
-            | Command::Journal(_) => unreachable!("these are no operations on PostgreSQL"),
+            | Command::Journal(_)
+            | Command::AskFailsafe { .. }
+            | Command::AnswerFailsafe { .. }
+            | Command::StoreFailsafe { .. } => unreachable!("these are no operations on PostgreSQL"),
         }
     }
 

@@ -105,7 +105,8 @@ const fn writable(state: State) -> bool {
         | State::Draining
         | State::Fencing
         | State::Releasing
-        | State::Parked => false,
+        | State::Parked
+        | State::Witnessing => false,
     }
 }
 

@@ -225,7 +225,7 @@ fn silent(silence: &Silence, data: DataDirectory) -> Option<Observation> {
 /// Whether nothing is under way in this state.
 const fn quiet(state: State) -> bool {
     match state {
-        State::Leading | State::Following | State::Parked | State::Waiting => true,
+        State::Leading | State::Following | State::Parked | State::Waiting | State::Witnessing => true,
         State::Starting
         | State::Initializing
         | State::Repairing

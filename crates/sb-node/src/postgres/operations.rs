@@ -215,8 +215,8 @@ impl Driver {
 
     pub(super) async fn set_sync_standbys(&self, sync: &SyncStandbys) -> Ended {
         let set = self.instance().set_sync_standbys(&standbys(sync), ms(SYNC_MS_MAX)).await;
-        set.map_err(|e| failed(&e))?;
-        Ok(OpOutput::Nothing)
+        let at = set.map_err(|e| failed(&e))?.loaded_at;
+        Ok(at.map_or(OpOutput::Nothing, |at| OpOutput::Effective { at }))
     }
 
     pub(super) async fn repair(&self, source: &ServerName, reason: RepairReason) -> Ended {

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use sb_api::{
     ClusterStatus, Durability, HistoryEntry, Level, PauseStatus, Role, SCHEMA_VERSION, ServerStatus,
-    SiteStatus, Status, StoreRole, StoreStatus, Verdict,
+    SiteStatus, Status, StoreEndpoint, StoreKind, StoreRole, StoreStatus, Verdict,
 };
 use sb_failover::ClusterRecord;
-use sb_failover::record::{self, HandoverReason};
+use sb_failover::record::{self, Automatic, HandoverReason};
 use sb_topology::ServerName;
 
 use super::Agent;
@@ -74,10 +74,11 @@ impl Agent {
                 reason: Some(pause.reason.clone()).filter(|reason| !reason.is_empty()),
                 remaining_seconds: self.operations.pause_remaining(record).map(|left| left.as_secs()),
             }),
-            degraded: degraded(record),
+            degraded: degraded(record, self.operations.fell_back_at()),
             store,
             topology_generation: Some(record.topology.generation).filter(|generation| *generation > 0),
             last_handover: self.handovers().pop(),
+            manual_failover: manual_failover(record),
         }
     }
 
@@ -88,6 +89,8 @@ impl Agent {
             voters: health.membership.voters().map(|m| m.name.clone()).collect(),
             learners: health.membership.learners().map(|m| m.name.clone()).collect(),
             majority: health.quorum_contact_age_ms.map(|age| age < MAJORITY_MS_MAX),
+            kind: if health.etcd.is_some() { StoreKind::Etcd } else { StoreKind::Raft },
+            endpoints: health.etcd.into_iter().flat_map(|etcd| etcd.endpoints).map(endpoint).collect(),
         }
     }
 
@@ -124,6 +127,17 @@ impl Agent {
     }
 }
 
+fn endpoint(health: sb_consensus::EtcdEndpointHealth) -> StoreEndpoint {
+    StoreEndpoint {
+        url: health.url,
+        answers: health.version.is_some(),
+        version: health.version,
+        leads: health.leads,
+        database_bytes: health.database_bytes,
+        trouble: health.trouble,
+    }
+}
+
 const fn reason(reason: HandoverReason) -> &'static str {
     match reason {
         HandoverReason::Initialized => "bootstrap",
@@ -134,9 +148,39 @@ const fn reason(reason: HandoverReason) -> &'static str {
     }
 }
 
-fn degraded(record: &ClusterRecord) -> Option<String> {
-    let short = record.sync.durability.is_synchronous() && record.sync.degraded && record.lease.is_some();
-    short.then(|| "too few other servers confirm commits: a commit is on the primary only, and no server may take over by itself".to_owned())
+/// Why the promise asked for is not kept at present.
+fn degraded(record: &ClusterRecord, since: Option<String>) -> Option<String> {
+    let sync = &record.sync;
+    record.lease.as_ref()?;
+    if sync.durability == record::Durability::Async {
+        let asked = format!("{:?}", sync.wanted).to_lowercase();
+        return sync.wanted.is_synchronous().then(|| {
+            format!("`{asked}` was asked for and does not hold yet: its set of standbys has not formed")
+        });
+    }
+    if !sync.degraded {
+        return None;
+    }
+    let since = since.map(|at| format!("since {at} ")).unwrap_or_default();
+    let silent: Vec<_> = sync.silent.iter().map(|server| format!("`{server}`")).collect();
+    let why = if silent.is_empty() {
+        format!("no set that keeps a commit on {} other servers has formed yet", sync.number)
+    } else {
+        format!("silent: {}", silent.join(", "))
+    };
+    let commits = match sync.durability {
+        record::Durability::Strict => "no client is let in",
+        record::Durability::Sync | record::Durability::Async => "a commit is on the primary only",
+    };
+    Some(format!("{since}{commits} ({why}), and no server may take over by itself"))
+}
+
+/// Why no server takes over by itself in this topology.
+pub(super) fn manual_failover(record: &ClusterRecord) -> Option<String> {
+    match record.automatic {
+        Automatic::Allowed => None,
+        Automatic::Refused(reason) => Some(reason.to_string()),
+    }
 }
 
 fn verdict(record: &ClusterRecord, servers: &[ServerStatus], store: &StoreStatus) -> Verdict {
@@ -144,14 +188,17 @@ fn verdict(record: &ClusterRecord, servers: &[ServerStatus], store: &StoreStatus
     let Some(lease) = &record.lease else {
         return critical("the cluster has no database yet".to_owned());
     };
-    if store.majority == Some(false) || store.leader.is_none() {
+    if takes_no_writes(store) {
         return critical(
             "this server hears no majority of the store: nobody may write on its side".to_owned(),
         );
     }
     let primary = servers.iter().find(|s| s.role == Role::Primary);
     let Some(primary) = primary.filter(|s| record.holder().is_some_and(|h| h.as_str() == s.name)) else {
-        return critical(format!("no server is primary (term {}, last `{}`)", lease.term, lease.holder));
+        let manual = record.automatic != Automatic::Allowed;
+        let wait = if manual { "; a person must name the next one" } else { "" };
+        let last = format!("term {}, last `{}`", lease.term, lease.holder);
+        return critical(format!("no server is primary ({last}){wait}"));
     };
     let others = servers.iter().filter(|s| s.name != primary.name && s.promotable != Some(false));
     let (all, streaming) = others.fold((0, 0), |(all, streaming), s| {
@@ -162,9 +209,15 @@ fn verdict(record: &ClusterRecord, servers: &[ServerStatus], store: &StoreStatus
     if record.pause.is_some() {
         sentence.push_str("; automatic failover is paused");
     }
-    if degraded(record).is_some() {
+    let degraded = degraded(record, None).is_some();
+    if degraded {
         sentence.push_str("; commits wait for no other server");
     }
-    let whole = streaming == all && record.pause.is_none() && degraded(record).is_none();
+    let whole = streaming == all && record.pause.is_none() && !degraded;
     Verdict { level: if whole { Level::Ok } else { Level::Degraded }, sentence }
+}
+
+/// Whether the store cannot take a write now, as far as this server knows. Only Raft has a leader that is told here.
+pub(super) fn takes_no_writes(store: &StoreStatus) -> bool {
+    store.majority == Some(false) || (store.leader.is_none() && store.kind == StoreKind::Raft)
 }

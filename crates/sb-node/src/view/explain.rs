@@ -3,7 +3,7 @@
 use sb_api::{Candidate, Explanation, Problem, Refused, Role};
 use sb_topology::ServerName;
 
-use super::Agent;
+use super::{Agent, manual};
 use crate::words;
 
 impl Agent {
@@ -37,6 +37,7 @@ impl Agent {
             details.push(format!("`{server}` has promised and stands at {}.", report.position.flushed));
         }
         details.extend(status.cluster.degraded.clone());
+        details.extend(manual::detail(&record));
         let others = status.servers.iter().filter(|s| s.role != Role::Primary && s.promotable != Some(false));
         let candidates = others.filter_map(|server| {
             let name: ServerName = server.name.parse().ok()?;
@@ -47,7 +48,7 @@ impl Agent {
             message: status.cluster.verdict.sentence.clone(),
             details,
             next: None,
-            hints: Vec::new(),
+            hints: manual::hints(&record, &status),
             candidates: candidates.collect(),
         }
     }

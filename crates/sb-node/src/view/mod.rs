@@ -2,7 +2,9 @@
 //! the peers said last.
 
 mod cluster;
+mod durability;
 mod explain;
+mod manual;
 mod requests;
 mod server;
 
@@ -11,8 +13,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sb_api::{
-    EVENTS_PER_ANSWER_MAX, Event, Explanation, FailoverRequest, HistoryEntry, JoinAnswer, JoinRequest,
-    Operation, PauseRequest, PeerStatus, Refused, ResumeRequest, ServerStatus, Status, SwitchoverRequest,
+    DurabilityRequest, EVENTS_PER_ANSWER_MAX, Event, Explanation, FailoverRequest, FailsafeReply,
+    FailsafeRequest, HistoryEntry, JoinAnswer, JoinRequest, Operation, PauseRequest, PeerStatus, Refused,
+    ResumeRequest, ServerStatus, Status, SwitchoverRequest,
 };
 use sb_client::state::Identity;
 use sb_consensus::Store;
@@ -21,6 +24,7 @@ use sb_topology::{Server, ServerName, Topology};
 use tokio::sync::watch;
 
 use crate::boottime;
+use crate::failsafe_line::FailsafeLine;
 use crate::guard_link::GuardLink;
 use crate::http::{AgentView, Alive, Caller, Health, Postgres, Serves};
 use crate::journal::Journal;
@@ -56,6 +60,8 @@ pub struct Agent {
     pub peers: Peers,
     /// What people asked for.
     pub operations: Operations,
+    /// Where primaries without a store ask, and are answered.
+    pub failsafe: FailsafeLine,
 }
 
 impl Agent {
@@ -131,6 +137,10 @@ impl AgentView for Agent {
         self.request_failover(by, request).await
     }
 
+    async fn durability(&self, by: &Caller, request: DurabilityRequest) -> Refused<Operation> {
+        self.request_durability(by, request).await
+    }
+
     async fn pause(&self, by: &Caller, request: PauseRequest) -> Refused<Operation> {
         self.request_pause(by, request).await
     }
@@ -162,5 +172,9 @@ impl AgentView for Agent {
             store_leader: self.store.health().borrow().leader.as_ref().and_then(|l| l.name.clone()),
             term: self.handovers().pop(),
         }
+    }
+
+    async fn failsafe(&self, peer: &ServerName, request: FailsafeRequest) -> FailsafeReply {
+        self.failsafe.hear(peer, request).await
     }
 }

@@ -135,7 +135,7 @@ impl Agent {
         operation
     }
 
-    async fn propose(&self, request: Request) -> Refused<()> {
+    pub(super) async fn propose(&self, request: Request) -> Refused<()> {
         match self.store.propose(request, Duration::from_millis(REQUEST_MS_MAX)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(rejection)) => {
@@ -169,7 +169,7 @@ impl Agent {
         Ok(name)
     }
 
-    fn common_gates(&self, status: &Status, expect_primary: Option<&str>) -> Vec<Gate> {
+    pub(super) fn common_gates(&self, status: &Status, expect_primary: Option<&str>) -> Vec<Gate> {
         let record = self.record();
         let primary = status.cluster.primary.as_deref();
         let store = status.cluster.store.majority != Some(false) && status.cluster.store.leader.is_some();
@@ -262,11 +262,11 @@ fn failover_gates(status: &Status, to: &ServerName) -> Vec<Gate> {
     ]
 }
 
-fn gate(name: &str, observed: &str, limit: &str, ok: bool) -> Gate {
+pub(super) fn gate(name: &str, observed: &str, limit: &str, ok: bool) -> Gate {
     if ok { Gate::passed(name, observed, limit) } else { Gate::failed(name, observed, limit) }
 }
 
-fn passed(code: &str, title: &str, gates: Vec<Gate>) -> Refused<()> {
+pub(super) fn passed(code: &str, title: &str, gates: Vec<Gate>) -> Refused<()> {
     if gates.iter().all(|gate| gate.ok) {
         return Ok(());
     }
@@ -286,13 +286,13 @@ fn bytes(count: u64) -> String {
     unit.map_or_else(|| format!("{count} bytes"), |(name, size)| format!("{} {name}", count / size))
 }
 
-fn planned(mut operation: Operation, result: String) -> Operation {
+pub(super) fn planned(mut operation: Operation, result: String) -> Operation {
     operation.state = OperationState::Planned;
     operation.result = Some(result);
     operation
 }
 
 /// An id that no other operation of the cluster has, as far as 64 random bits go.
-fn fresh_id() -> u64 {
+pub(super) fn fresh_id() -> u64 {
     rand::random()
 }

@@ -99,7 +99,8 @@ impl Agent {
                 | State::Frozen
                 | State::Fetching
                 | State::Claiming
-                | State::Parked,
+                | State::Parked
+                | State::Witnessing,
             )
             | None => {}
         }
@@ -140,10 +141,10 @@ impl Agent {
 
     fn own_problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        if self.guard.status().borrow().is_none() {
+        if self.me.has_postgres() && self.guard.status().borrow().is_none() {
             problems.push("the guard cannot be reached".to_owned());
         }
-        if let Some(reason) = self.fence.trouble() {
+        if let Some(reason) = self.fence.trouble().filter(|_| self.me.has_postgres()) {
             problems.push(format!("the kernel's fence is not in force: {reason}"));
         }
         if let Some(failure) = &self.store.health().borrow().failure {

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sb_api::{
-    ClusterStatus, Durability, Event, Explanation, FailoverRequest, Gate, HistoryEntry, JoinAnswer,
-    JoinRequest, Level, Operation, OperationState, PauseRequest, PeerStatus, Problem, Refused, ResumeRequest,
-    SCHEMA_VERSION, ServerStatus, Status, StoreStatus, SwitchoverRequest, Verdict,
+    ClusterStatus, Durability, DurabilityRequest, Event, Explanation, FailoverRequest, FailsafeReason,
+    FailsafeReply, FailsafeRequest, Gate, HistoryEntry, JoinAnswer, JoinRequest, Level, Operation,
+    OperationState, PauseRequest, PeerStatus, Problem, Refused, ResumeRequest, SCHEMA_VERSION, ServerStatus,
+    Status, StoreStatus, SwitchoverRequest, Verdict,
 };
 use sb_client::bundle::{Cluster, ClusterServer, make_bundles};
 use sb_node::http::{AgentView, Caller, Health};
@@ -67,9 +68,17 @@ impl AgentView for FakeAgent {
             verdict: Verdict { level: Level::Ok, sentence: "Fine.".into() },
             paused: None,
             degraded: None,
-            store: StoreStatus { leader: None, voters: vec![], learners: vec![], majority: None },
+            store: StoreStatus {
+                leader: None,
+                voters: vec![],
+                learners: vec![],
+                majority: None,
+                kind: sb_api::StoreKind::Raft,
+                endpoints: vec![],
+            },
             topology_generation: None,
             last_handover: None,
+            manual_failover: None,
         };
         Status {
             schema_version: SCHEMA_VERSION,
@@ -120,6 +129,11 @@ impl AgentView for FakeAgent {
         Err(Box::new(problem))
     }
 
+    async fn durability(&self, by: &Caller, request: DurabilityRequest) -> Refused<Operation> {
+        self.note(by, request);
+        Ok(operation(OperationState::Done))
+    }
+
     async fn pause(&self, by: &Caller, request: PauseRequest) -> Refused<Operation> {
         self.note(by, request);
         Ok(operation(OperationState::Done))
@@ -141,6 +155,10 @@ impl AgentView for FakeAgent {
     async fn join(&self, peer: &ServerName, request: JoinRequest) -> Refused<JoinAnswer> {
         self.note(peer, request);
         Ok(JoinAnswer::Elsewhere { leader: "ravena-2".into(), address: None })
+    }
+
+    async fn failsafe(&self, _: &ServerName, _: FailsafeRequest) -> FailsafeReply {
+        FailsafeReply::No { reason: FailsafeReason::Unknowing }
     }
 
     async fn peer_status(&self, _: &ServerName) -> PeerStatus {

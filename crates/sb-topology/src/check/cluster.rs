@@ -4,7 +4,7 @@ use crate::findings::{Findings, Place};
 use crate::load::SITES;
 use crate::read::PolicyDraft;
 use crate::voters::SITES_FOR_ONE_VOTER_EACH;
-use crate::{Durability, Site, SiteRole, Topology};
+use crate::{Durability, Site, SiteRole, StoreKind, Topology};
 
 /// Fewest voters of which one can be lost.
 const VOTERS_TO_LOSE_ONE: usize = 3;
@@ -15,7 +15,10 @@ pub(crate) fn check_cluster(topology: &Topology, policy: &PolicyDraft, findings:
         return;
     }
     let place = Place { file: SITES, pointer: String::new(), line: 1 };
-    check_voters(topology, &place, findings);
+    // Where etcd keeps the record nobody votes.
+    if policy.policy.store.kind() == StoreKind::Raft {
+        check_voters(topology, &place, findings);
+    }
     check_synchronous(topology, policy.durability.as_ref().unwrap_or(&place), findings);
 }
 

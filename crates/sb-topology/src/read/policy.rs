@@ -1,3 +1,4 @@
+use super::store::read_store;
 use crate::findings::{Findings, Place};
 use crate::json::{Node, Object};
 use crate::policy::{
@@ -51,6 +52,9 @@ pub(crate) fn read_policy(root: &Node<'_>, findings: &mut Findings) -> PolicyDra
     }
     if let Some(node) = object.optional("backup") {
         draft.policy.backup = read_backup(&node, findings);
+    }
+    if let Some(node) = object.optional("store") {
+        draft.policy.store = read_store(&node, findings);
     }
     for part in ["routing", "notifications", "maintenance"] {
         if let Some(settings) = object.optional(part).and_then(|node| node.object(findings)) {

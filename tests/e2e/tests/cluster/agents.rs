@@ -50,13 +50,13 @@ fn part(scene: &Scene, place: Place, part: Part) -> Option<i32> {
 
 /// What `sb-cli` said.
 #[derive(Debug)]
-struct Said {
-    status: i32,
-    data: String,
-    talk: String,
+pub struct Said {
+    pub status: i32,
+    pub data: String,
+    pub talk: String,
 }
 
-fn sb_cli(scene: &Scene, at: Place, arguments: &[&str]) -> Said {
+pub fn sb_cli(scene: &Scene, at: Place, arguments: &[&str]) -> Said {
     let program = find_agent().expect("sb-agent").with_file_name("sb-cli");
     let socket = scene.lab().host(at).expect("a server").directories().run.join("agent.sock");
     let output = Command::new(&program).arg("--socket").arg(socket).args(arguments).output();

@@ -2,6 +2,8 @@
 //! off; the other cases share a cluster as long as each leaves it whole, the synchronous ones first.
 
 mod agents;
+mod durability;
+mod guard;
 mod returns;
 mod scenarios;
 mod scene;
@@ -23,9 +25,27 @@ fn main() -> ExitCode {
             Case { name: "two_failures_in_a_row_are_survived", body: returns::two_in_a_row },
             Case { name: "a_wiped_server_rejoins_under_a_new_incarnation", body: returns::wiped },
             Case { name: "a_data_directory_of_another_cluster_is_left_alone", body: returns::foreign_data },
+            Case {
+                name: "a_lagging_site_does_not_elect_itself",
+                body: durability::lagging_site_does_not_win,
+            },
+            Case { name: "sync_falls_back_and_returns", body: durability::sync_falls_back },
+            Case {
+                name: "a_person_ends_a_fall_back_whose_primary_is_lost",
+                body: durability::a_person_ends_it,
+            },
+            Case { name: "durability_changes_while_clients_write", body: durability::changes_at_run_time },
+            Case { name: "strict_waits_for_ever", body: durability::strict_waits },
             Case { name: "an_old_primary_that_boots_cut_off_stays_read_only", body: returns::boots_cut_off },
+            Case { name: "a_thawed_primary_loses_nothing_in_sync", body: guard::thawed_sync },
             Case { name: "an_open_session_gets_no_answer_after_the_deadline", body: sessions::agent_alive },
             Case { name: "nor_when_the_agent_is_stopped", body: sessions::agent_stopped },
+            Case { name: "nor_when_the_agent_is_killed_for_good", body: guard::agent_gone },
+            Case { name: "nor_when_the_guard_is_stopped_which_the_agent_ends", body: guard::guard_stopped },
+            Case { name: "nor_when_agent_and_guard_are_killed", body: guard::both_gone },
+            Case { name: "nor_behind_the_kernels_fence_when_both_are_stopped", body: guard::both_stopped },
+            Case { name: "nor_behind_the_kernels_fence_after_a_thaw", body: guard::thawed_async },
+            Case { name: "postgres_ends_with_a_killed_guard_and_is_back", body: guard::guard_killed },
             Case {
                 name: "a_session_on_a_standby_writes_only_when_clients_may",
                 body: sessions::on_a_promoted_standby,

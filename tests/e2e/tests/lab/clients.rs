@@ -34,6 +34,7 @@ fn server(ground: &'static Ground, at: Place) -> Host {
         arguments,
         environment: Vec::new(),
         log: ground.directory("plain").join("postgres.log"),
+        brake: None,
     };
     let directories = Directories::under(&ground.root, at);
     let _guard = ground.runtime.enter();

@@ -55,6 +55,7 @@ fn idle(marker: &str, namespace: &NetworkNamespace, log: PathBuf) -> Unit {
         arguments: vec!["-c".into(), format!("exec -a {marker} sleep 1000")],
         environment: Vec::new(),
         log,
+        brake: None,
     };
     let unit = Unit::new(program, namespace).expect("a unit");
     unit.order(Order::Run);

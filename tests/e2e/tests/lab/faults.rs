@@ -26,6 +26,7 @@ fn host(ground: &'static Ground, name: &str) -> Host {
         arguments: vec!["-c".into(), disguise.into()],
         environment: Vec::new(),
         log: ground.directory("faults").join(format!("{name}.log")),
+        brake: None,
     };
     let programs = vec![
         program("agent", "exec -a sb-agent sleep 1000"),

@@ -142,7 +142,7 @@ pub fn holds_log(dir: &Path) -> bool {
 }
 
 /// Puts bytes in the place of a file: all of them or the old ones, whatever happens.
-pub(super) fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<File> {
+pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<File> {
     let temporary = path.with_extension("new");
     let written = File::create(&temporary).and_then(|mut file| {
         file.write_all(bytes)?;
@@ -167,7 +167,7 @@ pub(super) fn sync_directory(of: &Path) -> std::io::Result<()> {
     of.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }
 
-pub(super) fn failed(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> OpenError {
+pub(crate) fn failed(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> OpenError {
     let path = path.to_path_buf();
     move |source| OpenError::Io { what, path, source }
 }

@@ -6,4 +6,4 @@ mod identity;
 
 pub(crate) use file::FileDisk;
 pub use identity::holds_log;
-pub(crate) use identity::{Directory, Identity};
+pub(crate) use identity::{Directory, Identity, failed, replace_file};

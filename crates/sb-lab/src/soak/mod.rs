@@ -1,0 +1,15 @@
+//! Chaos on the real thing: clients, faults from a seed, and a check of every promise afterwards.
+//!
+//! [`history`] is what the clients asked and were answered, [`workload`] the clients themselves, [`nemesis`] what goes
+//! wrong, [`check`] the judgement, and [`run`] plays it all on a lab.
+
+pub mod check;
+pub mod history;
+mod journals;
+pub mod nemesis;
+mod report;
+mod run;
+pub mod workload;
+
+pub use report::{Happened, OfAKind, SoakReport};
+pub use run::{SoakError, SoakPlan, Soaked, run};
