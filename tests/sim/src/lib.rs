@@ -10,9 +10,11 @@ mod model;
 mod profile;
 mod rng;
 mod server;
+mod tally;
 mod world;
 
 pub use profile::{PROFILES, Profile, Shape, Wire};
+pub use tally::Tally;
 pub use world::Violation;
 
 /// What came of one schedule.
@@ -20,8 +22,8 @@ pub use world::Violation;
 pub struct Outcome {
     /// The first rule that was broken.
     pub violation: Option<Violation>,
-    /// How many promotions began.
-    pub takeovers: u64,
+    /// What happened how often.
+    pub tally: Tally,
     /// How many things happened.
     pub events: u64,
     /// A hash over all of them, in order.
@@ -51,7 +53,7 @@ pub fn run(seed: u64, profile: &Profile, words: Words) -> Outcome {
     let violation = world.run();
     Outcome {
         violation,
-        takeovers: world.takeovers,
+        tally: world.summary(),
         events: world.events,
         hash: world.hash,
         confirmed: world.confirmed.len(),

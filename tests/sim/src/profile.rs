@@ -99,7 +99,7 @@ impl Profile {
             name: "sites-async",
             shape: Shape::FiveSites,
             durability: Durability::Async,
-            timings: Timings { shrink_after_ms: 3_000, promote_limit_ms: 5_000, ..Timings::default() },
+            timings: Timings { shrink_after_ms: 3_000, fallback_after_ms: 4_000, promote_limit_ms: 5_000, ..Timings::default() },
             wire: Wire::Sites,
             clock_ppm: 1_000,
             kill_ms: (5, 400),

@@ -26,6 +26,8 @@ pub enum Happening {
     Streamed { standby: usize, upstream: usize },
     /// A request was carried out for the first time anywhere; the record has gone through this many.
     Committed { step: usize },
+    /// A member said yes to the holder of `term`, for `ttl_ms` by its own clock.
+    PromisedHolder { server: usize, term: Term, ttl_ms: u64 },
     /// The calm after the faults is over.
     End,
 }

@@ -23,7 +23,8 @@ impl Invariant for NoLostAcknowledgedCommit {
             | Happening::StartedTorn { .. }
             | Happening::Committed { .. }
             | Happening::Gone { .. }
-            | Happening::Streamed { .. } => None,
+            | Happening::Streamed { .. }
+            | Happening::PromisedHolder { .. } => None,
         };
         let Some(server) = server else {
             return Ok(());

@@ -17,6 +17,7 @@ impl Invariant for NoTornStart {
             | Happening::Committed { .. }
             | Happening::Gone { .. }
             | Happening::Streamed { .. }
+            | Happening::PromisedHolder { .. }
             | Happening::End => Ok(()),
         }
     }

@@ -40,6 +40,7 @@ impl Invariant for TermMonotonic {
             | Happening::StartedTorn { .. }
             | Happening::Gone { .. }
             | Happening::Streamed { .. }
+            | Happening::PromisedHolder { .. }
             | Happening::End => Ok(()),
         }
     }

@@ -1,6 +1,6 @@
 //! The agent around the machine: events in, commands out.
 
-use sb_failover::{Command, Event, JournalEntry, Machine, Trigger};
+use sb_failover::{Command, Event, JournalEntry, Machine};
 
 use super::{What, World};
 use crate::rng::MS;
@@ -73,9 +73,6 @@ impl World {
 
     /// Gives an event to a machine and carries out its commands.
     pub fn feed(&mut self, server: usize, event: Event) {
-        if !self.profile.has_postgres(server) {
-            return;
-        }
         let now = self.now;
         let s = &mut self.servers[server];
         if !s.up || !s.agent {
@@ -111,13 +108,30 @@ impl World {
         self.feed(server, Event::Timeout);
     }
 
+    fn count_entry(&mut self, entry: &JournalEntry) {
+        let word = match entry {
+            JournalEntry::Moved { from, trigger, .. } => {
+                self.moves.insert((*from, *trigger));
+                return;
+            }
+            JournalEntry::Fetching { .. } => "journal: fetching",
+            JournalEntry::FailsafeHolds { .. } => "journal: failsafe holds",
+            JournalEntry::LeaseLength { .. } => "journal: another lease length",
+            JournalEntry::FellBack { .. } => "journal: fell back",
+            JournalEntry::SetFormed { .. } => "journal: set formed",
+            JournalEntry::Draining { .. } => "journal: draining",
+            JournalEntry::Elected { .. } => "journal: elected",
+            JournalEntry::Promoted { .. } => "journal: promoted",
+            JournalEntry::Frozen { .. } => "journal: frozen",
+            _ => return,
+        };
+        self.tally.note(word);
+    }
+
     fn command(&mut self, server: usize, command: Command) {
         match command {
             Command::Journal(entry) => {
-                if let JournalEntry::Moved { from, trigger, .. } = &entry {
-                    self.moves.insert((*from, *trigger));
-                    self.takeovers += u64::from(*trigger == Trigger::MayPromote);
-                }
+                self.count_entry(&entry);
                 self.note(|| format!("s{server} {entry:?}"));
             }
             Command::Propose { id, request } => self.propose(server, Some(id), request),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use sb_consensus::replica::DiskContent;
 use sb_consensus::{MemberId, MembershipChange};
-use sb_failover::record::{LAG_BYTES_MAX_DEFAULT, Member};
+use sb_failover::record::{Automatic, LAG_BYTES_MAX_DEFAULT, Member};
 use sb_failover::{Config, Founding, Incarnation, Machine, Persisted, Session};
 use sb_topology::SiteName;
 
@@ -56,13 +56,14 @@ impl World {
             reported_lost: BTreeSet::new(),
             voters,
             moves: BTreeSet::new(),
-            takeovers: 0,
             events: 0,
             hash: seed,
             violation: None,
             calm_since: None,
             wiped: false,
             trace: None,
+            tally: crate::tally::Tally::default(),
+            questions: BTreeMap::new(),
             invariants: invariants::all(),
             steps_seen: 0,
             next_record: 1,
@@ -85,6 +86,7 @@ impl World {
             self.after(client as u64 * MS, What::Client { client });
         }
         self.after(100 * MS, What::TendMembership);
+        self.after(1_500 * MS, What::Arrange);
     }
 }
 
@@ -164,6 +166,12 @@ fn config(server: usize, site: usize, profile: &Profile) -> Config {
         durability: profile.durability,
         number: usize::from(synchronous),
         lag_bytes_max: LAG_BYTES_MAX_DEFAULT,
+        automatic: Automatic::Allowed,
+    };
+    let founding = match server {
+        0 => founder,
+        _ if profile.has_postgres(server) => Founding::Joiner,
+        _ => Founding::Witness,
     };
     Config {
         me: name(server),
@@ -175,7 +183,7 @@ fn config(server: usize, site: usize, profile: &Profile) -> Config {
             sync_eligible: profile.sync_eligible(server),
         },
         session: Session::new(0),
-        founding: if server == 0 { founder } else { Founding::Joiner },
+        founding,
         timings: profile.timings.clone(),
     }
 }

@@ -1,7 +1,8 @@
 use sb_consensus::replica::Message;
-use sb_failover::{Armed, Event, OpId};
+use sb_failover::{Armed, AskId, Event, FailsafePromise, FailsafeQuestion, OpId};
 
 use super::Fault;
+use crate::model::ledger::Ticket;
 
 /// One thing that happens.
 #[derive(Debug)]
@@ -44,6 +45,14 @@ pub enum What {
     Strike { fault: Box<Fault>, lasts_ms: (u64, u64) },
     /// This is put right.
     Heal(Box<Fault>),
+    /// A question of the failsafe reaches a member.
+    Ask { server: usize, ask: AskId, question: Box<FailsafeQuestion> },
+    /// A member's promise to a holder is on its disk.
+    Stored { server: usize, run: u64, op: OpId, promise: Box<FailsafePromise> },
+    /// A proposal that its server has given up reaches the store.
+    Late { server: usize, ticket: Ticket },
+    /// The founder's agent puts the policy's times in force.
+    Arrange,
 }
 
 impl What {
@@ -75,6 +84,10 @@ impl What {
             What::Fault => (17, 0),
             What::Strike { .. } => (18, 0),
             What::Heal(_) => (19, 0),
+            What::Ask { server, .. } => (20, *server),
+            What::Stored { server, .. } => (21, *server),
+            What::Late { server, .. } => (22, *server),
+            What::Arrange => (23, 0),
         };
         (kind << 56) ^ server as u64
     }

@@ -35,6 +35,9 @@ impl World {
     }
 
     fn crash_postgres(&mut self, server: usize) {
+        if !self.servers[server].postgres.runs() {
+            return;
+        }
         let run = self.servers[server].run;
         self.servers[server].guard.killing = true;
         self.after(0, What::Killed { server, run, op: None });

@@ -4,6 +4,7 @@ mod agent;
 mod build;
 mod clients;
 mod events;
+mod failsafe;
 mod faults;
 mod guard;
 mod heal;
@@ -16,7 +17,7 @@ mod queue;
 mod store;
 mod streaming;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sb_consensus::replica::Message;
 use sb_failover::{State, Trigger};
@@ -32,6 +33,7 @@ use crate::model::postgres::Record;
 use crate::profile::Profile;
 use crate::rng::{MS, Rng};
 use crate::server::Server;
+use crate::tally::Tally;
 use queue::Queue;
 
 /// First a cluster that works, so that there is something to break.
@@ -66,7 +68,6 @@ pub struct World {
     /// Which server has a vote in the store when everything is as it should be.
     pub voters: Vec<bool>,
     pub moves: BTreeSet<(State, Trigger)>,
-    pub takeovers: u64,
     pub events: u64,
     pub hash: u64,
     pub violation: Option<Violation>,
@@ -76,6 +77,10 @@ pub struct World {
     pub wiped: bool,
     /// What happened, in words, when asked for.
     pub trace: Option<Vec<String>>,
+    /// What happened how often.
+    pub tally: Tally,
+    /// Questions of the failsafe under way.
+    questions: BTreeMap<u64, failsafe::Question>,
     invariants: Vec<Box<dyn Invariant>>,
     steps_seen: usize,
     next_record: Record,
@@ -132,6 +137,10 @@ impl World {
             What::Fault => self.fault(),
             What::Strike { fault, lasts_ms } => self.strike(*fault, lasts_ms),
             What::Heal(fault) => self.heal(*fault),
+            What::Ask { server, ask, question } => self.asked(server, ask, *question),
+            What::Stored { server, run, op, promise } => self.stored(server, run, op, *promise),
+            What::Late { server, ticket } => self.propose_late(server, ticket),
+            What::Arrange => self.arrange(),
         }
     }
 
@@ -141,6 +150,11 @@ impl World {
 
     pub fn ns(&mut self, range_ms: (u64, u64)) -> u64 {
         self.rng.ns(range_ms)
+    }
+
+    /// True in `percent` of 100 cases while things go wrong.
+    pub fn unlucky(&mut self, percent: u64) -> bool {
+        self.network.lossy && self.rng.chance(percent)
     }
 
     pub fn new_record(&mut self) -> Record {
@@ -185,6 +199,22 @@ impl World {
     /// The last deadline of a holder, later than its guard's by the fence lead.
     pub fn fence_lead_ns(&self) -> u64 {
         self.profile.timings.fence_lead_ms * MS
+    }
+}
+
+impl World {
+    /// What happened how often, with what is only known at the end.
+    pub fn summary(&self) -> Tally {
+        let mut tally = self.tally.clone();
+        tally.note("schedules");
+        tally.add("virtual ms", self.now / MS);
+        tally.add("events", self.events);
+        tally.add("writes confirmed", self.confirmed.len() as u64);
+        let record = self.ledger.newest();
+        tally.add("terms", record.term().get());
+        tally.add("requests", self.ledger.len() as u64);
+        record.history.iter().for_each(|h| tally.note(&format!("hand-over: {:?}", h.reason)));
+        tally
     }
 }
 

@@ -6,6 +6,7 @@ use sb_pgtypes::Lineage;
 use super::postgres::SYSTEM;
 use super::{What, World};
 use crate::invariants::Happening;
+use crate::model::postgres::lsn;
 use crate::rng::MS;
 use crate::server::{Running, index};
 
@@ -39,6 +40,11 @@ impl World {
                 }
             }
             Command::Propose { .. } | Command::Journal(_) => {}
+            Command::AskFailsafe { round, members, question } => {
+                self.ask_members(server, *round, members, question);
+            }
+            Command::AnswerFailsafe { ask, answer } => self.answer_holder(server, *ask, answer.clone()),
+            Command::StoreFailsafe { op, promise } => self.store_failsafe(server, *op, promise),
             operation => {
                 if let Some(op) = operation.op() {
                     self.begin_operation(server, op, command);
@@ -152,7 +158,10 @@ impl World {
             | Command::Disarm { .. }
             | Command::Fence { .. }
             | Command::Cancel { .. }
-            | Command::Journal(_) => failed("not an operation"),
+            | Command::Journal(_)
+            | Command::AskFailsafe { .. }
+            | Command::AnswerFailsafe { .. }
+            | Command::StoreFailsafe { .. } => failed("not an operation"),
         })
     }
 
@@ -279,11 +288,8 @@ impl World {
             return Some(Ok(OpOutput::Nothing));
         }
         self.confirm_waiting(server);
-        let p = &self.servers[server].postgres;
-        if sync.names.is_empty() || p.synced_to(p.log.len()) >= sync.number {
-            return Some(Ok(OpOutput::Nothing));
-        }
-        if self.rng.chance(3) { Some(Err(OpFailure::TimedOut)) } else { None }
+        let at = lsn(self.servers[server].postgres.log.len());
+        if self.unlucky(3) { Some(Err(OpFailure::TimedOut)) } else { Some(Ok(OpOutput::Effective { at })) }
     }
 
     /// What is left behind is kept and reported before anything is changed (R8).

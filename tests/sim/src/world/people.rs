@@ -1,9 +1,10 @@
 //! What people ask for, at any time and of any server.
 
 use sb_failover::Timings;
-use sb_failover::record::{Pause, Request, Transfer, TransferId, TransferKind};
+use sb_failover::record::{Durability, Pause, Request, Transfer, TransferId, TransferKind};
 
-use super::World;
+use super::{What, World};
+use crate::rng::MS;
 use crate::server::name;
 
 impl World {
@@ -33,6 +34,34 @@ impl World {
         self.ask(Request::SetPause {
             pause: Pause { id, for_ms, by: "person".into(), reason: "test".into() },
         });
+    }
+
+    /// Another number, or that it never falls back. Never less than the profile promises.
+    pub fn ask_for_durability(&mut self) {
+        if self.profile.durability.is_synchronous() {
+            let number = 1 + self.rng.pick(2);
+            let strict = self.profile.durability == Durability::Strict || self.rng.chance(30);
+            let durability = if strict { Durability::Strict } else { Durability::Sync };
+            self.ask(Request::SetDurability { durability, number });
+        }
+    }
+
+    /// What the founder's agent does with the times of its policy, until they are in force; and in the calm back
+    /// to a promise that can be kept when a server never returns.
+    pub fn arrange(&mut self) {
+        self.after(1_500 * MS, What::Arrange);
+        let (record, durability) = (self.ledger.newest(), self.profile.durability);
+        if record.lease.is_none() {
+            return;
+        }
+        let calm = self.calm_since.is_some();
+        if record.timings.margin_ms != self.profile.timings.margin_ms || calm && record.timings != self.profile.timings {
+            let (timings, lag_bytes_max) = (self.profile.timings.clone(), record.lag_bytes_max);
+            self.ask(Request::SetTimings { timings, lag_bytes_max });
+        }
+        if calm && durability.is_synchronous() && (record.sync.wanted, record.sync.number) != (durability, 1) {
+            self.ask(Request::SetDurability { durability, number: 1 });
+        }
     }
 
     pub fn ask_for_timings(&mut self) {

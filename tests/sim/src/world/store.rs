@@ -24,6 +24,9 @@ const SNAPSHOT_EVERY_ENTRIES: u64 = 150;
 const LOG_TAIL_ENTRIES: u64 = 40;
 /// After how long a proposal without an answer is given up, as the agent does.
 const PROPOSAL_MS_MAX: u64 = 1_500;
+/// Of 100 proposals, how many are given up and carried out later.
+const PROPOSALS_LATE: u64 = 3;
+const PROPOSAL_LATE_MS: (u64, u64) = (0, 15_000);
 /// What a stopped thread finds in its sockets afterwards; the rest was dropped.
 const INBOX_MAX: usize = 256;
 /// Missed ticks that are made up for, as the agent does.
@@ -180,10 +183,28 @@ impl World {
 
     pub fn propose(&mut self, server: usize, id: Option<ProposalId>, request: Request) {
         let ticket: Ticket = self.ledger.issue(request);
+        // Given up, and carried out long after.
+        if id.is_some() && self.unlucky(PROPOSALS_LATE) {
+            self.unanswered(server, id);
+            let later = self.ns(PROPOSAL_LATE_MS);
+            return self.after(later, What::Late { server, ticket });
+        }
         if self.servers[server].store.node.is_none() {
             return self.unanswered(server, id);
         }
         self.input(server, Input::Propose(id, ticket));
+    }
+
+    /// It comes through any server that is there then: a message that lay in a buffer somewhere.
+    pub fn propose_late(&mut self, server: usize, ticket: Ticket) {
+        let count = self.count();
+        let there = (0..count).map(|s| (server + s) % count);
+        let through = there.into_iter().find(|s| {
+            self.servers[*s].agent_runs() && self.servers[*s].store.node.as_ref().is_some_and(Node::is_leader)
+        });
+        if let Some(through) = through {
+            self.input(through, Input::Propose(None, ticket));
+        }
     }
 
     /// Lets the replica do what is due. What rests on a write leaves the server when the write is synced.
