@@ -5,17 +5,26 @@
 //! and the cluster has to become whole again.
 #![allow(clippy::cast_possible_truncation, reason = "indexes of a few servers")]
 
+mod campaign;
 mod invariants;
 mod model;
+mod mutants;
 mod profile;
+mod results;
 mod rng;
 mod server;
 mod tally;
 mod world;
 
+pub use campaign::{Campaign, Failure, Report};
+pub use mutants::{Case, MUTANTS};
 pub use profile::{PROFILES, Profile, Shape, Wire};
+pub use results::{Results, Stretch};
 pub use tally::Tally;
 pub use world::Violation;
+
+/// Names the source of the machine, the store and this simulation: schedules of one source can be added up.
+pub const SOURCE: &str = env!("SB_SIM_SOURCE");
 
 /// What came of one schedule.
 #[derive(Debug)]

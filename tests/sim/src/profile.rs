@@ -1,4 +1,4 @@
-use sb_failover::Timings;
+use sb_failover::{Failsafe, Timings};
 use sb_failover::mutant::Mutant;
 use sb_failover::record::Durability;
 
@@ -63,6 +63,10 @@ pub const PROFILES: &[&str] = &[
     "three-async",
     "witness-sync",
     "one-sync-site",
+    "failsafe-async",
+    "failsafe-sync",
+    "adversarial-failsafe-async",
+    "adversarial-failsafe-sync",
 ];
 
 impl Profile {
@@ -80,6 +84,12 @@ impl Profile {
             "three-sync" => Self { durability: Durability::Sync, shape: three, ..sites },
             "three-async" => Self { shape: three, ..sites },
             "witness-sync" => Self { durability: Durability::Sync, shape: witness, ..sites },
+            "failsafe-async" => sites.with_failsafe(),
+            "failsafe-sync" => Self { durability: Durability::Sync, ..sites }.with_failsafe(),
+            "adversarial-failsafe-async" => sites.without_margins().with_failsafe(),
+            "adversarial-failsafe-sync" => {
+                Self { durability: Durability::Sync, ..sites.without_margins() }.with_failsafe()
+            }
             "one-sync-site" => Self { durability: Durability::Sync, shape: Shape::OneSyncSite, ..sites },
             _ => sites,
         })
@@ -134,6 +144,12 @@ impl Profile {
             fault_every_ms: (300, 3_000),
             ..self
         }
+    }
+
+    /// The holder may go on without the store, which is away more often.
+    fn with_failsafe(mut self) -> Self {
+        self.timings.failsafe = Failsafe::On;
+        self
     }
 
     /// This profile with a rule broken.

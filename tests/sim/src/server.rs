@@ -53,12 +53,18 @@ pub struct Store {
     /// How many requests the state has carried out, once what it rests on is durable.
     pub applied: usize,
     pub ticks_missed: u32,
+    /// How many faults keep its messages from the others and theirs from it.
+    pub cut: u8,
+    /// It led the group when last looked at.
+    pub led: bool,
 }
 
 pub struct Server {
     pub name: ServerName,
     pub site: usize,
     pub up: bool,
+    /// Its directories were lost at some time.
+    pub wiped: bool,
     /// It never comes back.
     pub lost: bool,
     /// The agent's process exists.
@@ -67,8 +73,11 @@ pub struct Server {
     pub frozen: bool,
     /// The whole host stands still since then.
     pub suspended: Option<u64>,
-    /// Its clock stood still with it, so that its deadlines cannot be trusted until PostgreSQL is next killed.
-    pub clock_lost: bool,
+    /// Its clock stands still with it.
+    pub clock_sleeps: bool,
+    /// It slept beyond its guard's deadline, or its clock slept too: until PostgreSQL is next killed it may run on for
+    /// a moment, and only what others promised and the kernel's gate keep it from being heard.
+    pub overslept: bool,
     /// How many faults keep the machine from hearing of the store.
     pub deaf: u8,
     /// How many faults make its WAL receiver slow.
@@ -90,8 +99,6 @@ pub struct Server {
     pub inbox: VecDeque<Event>,
     pub wake: Option<u64>,
     pub running: Option<Running>,
-    /// When a fault last touched it.
-    pub troubled_at: u64,
 }
 
 impl Server {
@@ -102,6 +109,12 @@ impl Server {
 
     pub fn is_primary(&self) -> bool {
         self.up && self.postgres.role == Role::Primary
+    }
+
+    /// It runs on beyond its deadline because it, its clock or its guard stood still. Nobody can stop it meanwhile;
+    /// what it can do is for the promises of others and for the kernel's gate to bound.
+    pub fn stood_still(&self) -> bool {
+        self.suspended.is_some() || self.overslept || self.guard.stopped
     }
 
     /// Whether what PostgreSQL answers reaches anybody at `now`: the host runs, and the kernel's gate, whose

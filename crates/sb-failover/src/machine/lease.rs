@@ -49,7 +49,9 @@ impl Machine {
             }
             return self.go(Trigger::Deposed);
         }
-        if self.may_be_writable() {
+        let blind =
+            self.state == State::Promoting && self.mutant == Some(crate::mutant::Mutant::PromoteLate);
+        if self.may_be_writable() && !blind {
             let over = self.fence_at();
             if over.is_none_or(|at| self.reached(at)) {
                 self.after_fence = AfterFence::Resume;

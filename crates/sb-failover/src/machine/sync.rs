@@ -145,6 +145,14 @@ impl Machine {
             return;
         }
         match next(&self.situation(&gathered)) {
+            Step::Record { change: Change::Set { voters, .. }, .. }
+                if self.mutant == Some(Mutant::PostgresFirst)
+                    && self.setting.as_ref().is_some_and(|s| voters.len() > s.sync.names.len()) =>
+            {
+                let number = gathered.sync.number;
+                let sync = SyncStandbys { number, names: voters };
+                self.begin(|op| Command::SetSyncStandbys { op, sync });
+            }
             Step::Rest(_) => {}
             Step::Postgres { number, names, .. } => {
                 let sync = SyncStandbys { number, names };

@@ -13,7 +13,10 @@ impl Invariant for FencedBeforePromote {
         let Happening::BecamePrimary { server, term } = happening else {
             return Ok(());
         };
-        if let Some(other) = (0..world.servers.len()).find(|s| s != server && world.servers[*s].is_primary())
+        if let Some(other) = (0..world.servers.len()).find(|s| s != server && {
+            let other = &world.servers[*s];
+            other.is_primary() && !other.stood_still()
+        })
         {
             return Err(format!("s{server} became primary of term {term} while s{other} still was"));
         }

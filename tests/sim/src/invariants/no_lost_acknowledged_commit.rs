@@ -1,5 +1,3 @@
-use std::collections::BTreeSet;
-
 use super::{Happening, Invariant};
 use crate::world::{Confirmed, World};
 
@@ -22,15 +20,17 @@ impl Invariant for NoLostAcknowledgedCommit {
             Happening::Acknowledged { .. }
             | Happening::StartedTorn { .. }
             | Happening::Committed { .. }
-            | Happening::Gone { .. }
             | Happening::Streamed { .. }
-            | Happening::PromisedHolder { .. } => None,
+            | Happening::PromisedHolder { .. }
+            | Happening::SettingChanged
+            | Happening::Opened { .. }
+            | Happening::Left { .. } => None,
         };
         let Some(server) = server else {
             return Ok(());
         };
-        let log: BTreeSet<_> = world.servers[server].postgres.log.iter().collect();
-        let lost: Vec<_> = world.confirmed.iter().filter(|c| !log.contains(&c.transaction)).collect();
+        let p = &world.servers[server].postgres;
+        let lost: Vec<_> = world.confirmed.iter().filter(|c| !p.has(c.transaction)).collect();
         match lost.first() {
             None => Ok(()),
             Some(Confirmed { transaction, at, .. }) => Err(format!(

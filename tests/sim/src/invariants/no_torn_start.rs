@@ -15,9 +15,11 @@ impl Invariant for NoTornStart {
             Happening::Acknowledged { .. }
             | Happening::BecamePrimary { .. }
             | Happening::Committed { .. }
-            | Happening::Gone { .. }
             | Happening::Streamed { .. }
             | Happening::PromisedHolder { .. }
+            | Happening::SettingChanged
+            | Happening::Opened { .. }
+            | Happening::Left { .. }
             | Happening::End => Ok(()),
         }
     }

@@ -22,7 +22,10 @@ impl Invariant for OneWriter {
             return Err(format!("s{server} acknowledged in term {term} after term {}", self.newest));
         }
         self.newest = *term;
-        let open = |s: usize| world.servers[s].is_primary() && world.servers[s].postgres.clients;
+        let open = |s: usize| {
+            let other = &world.servers[s];
+            other.is_primary() && other.postgres.clients && world.is_heard(s) && !other.stood_still()
+        };
         let other = (0..world.servers.len()).find(|s| s != server && open(*s));
         other.map_or(Ok(()), |other| Err(format!("s{server} acknowledged while s{other} was writable")))
     }

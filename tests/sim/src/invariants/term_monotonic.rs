@@ -38,9 +38,11 @@ impl Invariant for TermMonotonic {
             }
             Happening::Acknowledged { .. }
             | Happening::StartedTorn { .. }
-            | Happening::Gone { .. }
             | Happening::Streamed { .. }
             | Happening::PromisedHolder { .. }
+            | Happening::SettingChanged
+            | Happening::Opened { .. }
+            | Happening::Left { .. }
             | Happening::End => Ok(()),
         }
     }

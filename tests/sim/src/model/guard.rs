@@ -5,6 +5,8 @@ use sb_failover::{Armed, Term};
 pub struct Guard {
     /// Its process is gone or does not answer.
     pub lost: bool,
+    /// Its process stands still: it takes no deadline, says nothing and kills nobody.
+    pub stopped: bool,
     pub armed: Option<Armed>,
     /// Its deadline has passed and not everything is dead yet.
     pub killing: bool,
@@ -14,7 +16,7 @@ pub struct Guard {
 impl Guard {
     /// Takes a deadline; false when it refuses.
     pub fn arm(&mut self, armed: Armed) -> bool {
-        let taken = !self.lost && armed.term >= self.highest;
+        let taken = !self.lost && !self.stopped && armed.term >= self.highest;
         if taken {
             self.highest = armed.term;
             self.armed = Some(armed);

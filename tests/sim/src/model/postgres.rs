@@ -94,6 +94,11 @@ impl Postgres {
         Position { lineage: self.lineage.clone(), flushed: lsn(self.log.len()) }
     }
 
+    /// Whether `record` is in its log, where numbers only rise.
+    pub fn has(&self, record: Record) -> bool {
+        self.log.binary_search(&record).is_ok()
+    }
+
     pub fn start(&mut self, role: Role) {
         self.forget_connections();
         self.role = role;

@@ -82,7 +82,7 @@ impl World {
     fn confirm(&mut self, server: usize, waiting: Waiting) {
         let Waiting { transaction, client, .. } = waiting;
         let listens = self.clients[client].open.is_some_and(|(open, _)| open == transaction);
-        let heard = self.servers[server].is_heard(self.now, self.fence_lead_ns());
+        let heard = self.is_heard(server);
         if !listens || !heard || (self.network.lossy && self.rng.chance(ANSWERS_LOST)) {
             return;
         }

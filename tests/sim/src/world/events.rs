@@ -51,6 +51,8 @@ pub enum What {
     Stored { server: usize, run: u64, op: OpId, promise: Box<FailsafePromise> },
     /// A proposal that its server has given up reaches the store.
     Late { server: usize, ticket: Ticket },
+    /// The agent has not heard from its guard for a while.
+    GuardMissed { server: usize },
     /// The founder's agent puts the policy's times in force.
     Arrange,
 }
@@ -87,6 +89,7 @@ impl What {
             What::Ask { server, .. } => (20, *server),
             What::Stored { server, .. } => (21, *server),
             What::Late { server, .. } => (22, *server),
+            What::GuardMissed { server } => (24, *server),
             What::Arrange => (23, 0),
         };
         (kind << 56) ^ server as u64

@@ -1,5 +1,7 @@
 //! What goes wrong.
 
+use sb_failover::Failsafe;
+
 use super::{What, World};
 
 /// Something that goes wrong and, most of the time, is put right later.
@@ -29,6 +31,8 @@ pub enum Fault {
     DiskError(usize),
     /// The guard is killed, and PostgreSQL with it.
     GuardLost(usize),
+    /// The guard is stopped.
+    GuardStopped(usize),
     /// PostgreSQL dies by itself.
     PostgresCrash(usize),
     /// It takes connections and answers nothing.
@@ -37,6 +41,36 @@ pub enum Fault {
     Wiped(usize),
     /// The store's directory was refused and is replaced.
     StoreReplaced(usize),
+    /// The stores of these servers hear nobody and are heard by nobody; everything else goes on.
+    StoreCut(Vec<usize>),
+}
+
+impl Fault {
+    /// What kind of fault it is, for counting.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Fault::HostLost(servers) if servers.len() > 1 => "fault: site lost",
+            Fault::HostLost(_) => "fault: host lost",
+            Fault::AgentCrash(_) => "fault: agent crashed",
+            Fault::AgentFrozen(_) => "fault: agent frozen",
+            Fault::HostSuspended { clock_stands_still: true, .. } => "fault: host suspended with its clock",
+            Fault::HostSuspended { clock_stands_still: false, .. } => "fault: host suspended",
+            Fault::Cut(_) => "fault: links cut",
+            Fault::SlowLinks(_) => "fault: links slow",
+            Fault::Deaf(_) => "fault: machine deaf to its store",
+            Fault::SlowReceiver(_) => "fault: receiver slow",
+            Fault::SlowDisk(_) => "fault: disk slow",
+            Fault::FullDisk(_) => "fault: disk full",
+            Fault::DiskError(_) => "fault: disk fails",
+            Fault::GuardLost(_) => "fault: guard lost",
+            Fault::GuardStopped(_) => "fault: guard stopped",
+            Fault::PostgresCrash(_) => "fault: PostgreSQL crashed",
+            Fault::PostgresHung(_) => "fault: PostgreSQL hangs",
+            Fault::Wiped(_) => "fault: directories lost",
+            Fault::StoreReplaced(_) => "fault: store refused",
+            Fault::StoreCut(_) => "fault: store cut off",
+        }
+    }
 }
 
 impl World {
@@ -46,16 +80,22 @@ impl World {
         let victim = self.victim();
         // Troubles come in pairs.
         if self.rng.chance(30) {
-            let silent = Fault::Cut(self.around(victim, true, self.profile.fault_every_ms.0 > 0));
+            let both = self.rng.chance(50);
+            let silent = Fault::Cut(self.around(victim, true, both));
             let soon = self.ns((0, 700));
             self.after(soon, What::Strike { fault: Box::new(silent), lasts_ms: (3_000, 9_000) });
         }
-        match self.rng.range(0, 32) {
+        if self.profile.timings.failsafe == Failsafe::On && self.rng.chance(25) {
+            self.store_in_trouble(victim);
+        }
+        match self.rng.range(0, 34) {
             0..12 => self.process_fault(victim),
             12..24 => self.network_fault(victim),
             24..27 => self.ask_for_transfer(),
             27 => self.ask_for_pause(),
             28 | 29 => self.late_echo(victim),
+            30 => self.ask_for_durability(),
+            31 => self.strike(Fault::StoreCut(vec![victim]), (1_000, 8_000)),
             _ => {
                 self.ask_for_timings();
                 let soon = self.ns((0, 700));
@@ -65,6 +105,25 @@ impl World {
                 );
             }
         }
+    }
+
+    /// The store is away for a while, for everybody or for one; often a member restarts just after it has promised.
+    fn store_in_trouble(&mut self, victim: usize) {
+        if self.rng.chance(40) {
+            self.ask_for_timings();
+        }
+        let soon = self.ns((0, 300));
+        let away = if self.rng.chance(60) { (0..self.count()).collect() } else { vec![victim] };
+        let fault = Box::new(Fault::StoreCut(away));
+        self.after(soon, What::Strike { fault, lasts_ms: (1_000, 12_000) });
+        let (other, later) = (self.rng.pick(self.count()), self.ns((1_000, 5_000)));
+        let fault = Box::new(match self.rng.range(0, 4) {
+            0 => Fault::AgentCrash(other),
+            1 => Fault::HostLost(vec![other]),
+            2 => Fault::Cut(self.around(other, true, true)),
+            _ => Fault::AgentFrozen(other),
+        });
+        self.after(later, What::Strike { fault, lasts_ms: (100, 6_000) });
     }
 
     fn process_fault(&mut self, victim: usize) {
@@ -85,6 +144,7 @@ impl World {
             }
             8 | 9 => self.strike(Fault::PostgresCrash(victim), (0, 1)),
             10 => self.strike(Fault::PostgresHung(victim), (500, 6_000)),
+            11 if self.rng.chance(50) => self.strike(Fault::GuardStopped(victim), (200, 6_000)),
             11 => self.strike(Fault::GuardLost(victim), (200, 6_000)),
             12 => self.strike(Fault::SlowDisk(victim), (500, 8_000)),
             13 => self.strike(Fault::FullDisk(victim), (500, 8_000)),

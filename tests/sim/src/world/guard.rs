@@ -3,10 +3,12 @@
 use sb_failover::mutant::Mutant;
 use sb_failover::{Armed, Event, OpFailure, OpId, OpOutput};
 
-use super::{What, World};
-use crate::invariants::Happening;
+use super::{Fault, What, World};
 use crate::model::guard::Guard;
 use crate::rng::MS;
+
+/// How long a guard may be silent before the agent takes it for lost.
+const GUARD_SILENT_MS: u64 = 1_000;
 
 impl World {
     pub fn arm(&mut self, server: usize, armed: Armed) {
@@ -19,7 +21,8 @@ impl World {
     }
 
     pub fn report(&mut self, server: usize) {
-        if !self.servers[server].guard.lost {
+        let guard = &self.servers[server].guard;
+        if !guard.lost && !guard.stopped {
             let report = self.servers[server].guard_report();
             self.deliver(server, Event::Guard(report));
         }
@@ -27,7 +30,7 @@ impl World {
 
     pub fn guard_fires(&mut self, server: usize, armed: Armed) {
         let s = &self.servers[server];
-        let due = s.up && s.suspended.is_none() && s.guard.armed == Some(armed);
+        let due = s.up && s.suspended.is_none() && !s.guard.stopped && s.guard.armed == Some(armed);
         if !due || s.clock.read(self.now) < armed.fence_at || self.profile.mutant == Some(Mutant::NoGuard) {
             return;
         }
@@ -45,6 +48,38 @@ impl World {
         self.postgres_ends(server);
         self.deliver(server, Event::GuardLost);
         self.deliver_observation(server);
+    }
+
+    /// The guard is stopped (SIGSTOP). The agent notices when it has not answered for a while.
+    pub fn stop_guard(&mut self, server: usize) {
+        let guard = &mut self.servers[server].guard;
+        guard.stopped = !guard.lost;
+        self.after(GUARD_SILENT_MS * MS, What::GuardMissed { server });
+    }
+
+    pub fn miss_guard(&mut self, server: usize) {
+        if !self.servers[server].guard.stopped {
+            return;
+        }
+        if self.servers[server].agent_runs() {
+            self.deliver(server, Event::GuardLost);
+        }
+        self.after(GUARD_SILENT_MS * MS, What::GuardMissed { server });
+    }
+
+    /// SIGCONT to the guard: what was due is due at once.
+    pub fn thaw_guard(&mut self, server: usize) {
+        let now = self.now;
+        let s = &mut self.servers[server];
+        if !std::mem::take(&mut s.guard.stopped) {
+            return;
+        }
+        if let Some(armed) = s.guard.armed {
+            s.overslept |= s.postgres.runs() && armed.fence_at <= s.clock.read(now);
+            let due = s.clock.when(armed.fence_at).saturating_sub(now);
+            self.after(due, What::GuardFires { server, armed });
+        }
+        self.report(server);
     }
 
     /// A new guard, which knows no deadline.
@@ -70,7 +105,13 @@ impl World {
             }
             return;
         }
-        s.guard.killing = false;
+        if s.guard.stopped {
+            // The agent kills the guard, and with it everything that hangs on it.
+            self.lose_guard(server);
+            let again = self.ns((100, 1_500));
+            self.after(again, What::Heal(Box::new(Fault::GuardLost(server))));
+        }
+        self.servers[server].guard.killing = false;
         self.postgres_ends(server);
         self.report(server);
         self.deliver_observation(server);
@@ -84,7 +125,6 @@ impl World {
         self.note(|| format!("s{server} PostgreSQL is gone"));
         let s = &mut self.servers[server];
         s.postgres.kill();
-        s.clock_lost = false;
-        self.tell(&Happening::Gone { server });
+        s.overslept = false;
     }
 }

@@ -6,11 +6,13 @@ use crate::server::index;
 impl World {
     pub fn strike(&mut self, fault: Fault, lasts_ms: (u64, u64)) {
         self.note(|| format!("fault {fault:?}"));
+        self.tally.note(fault.name());
+        self.troubles += 1;
         match &fault {
             Fault::HostLost(servers) => servers.iter().for_each(|s| self.crash_host(*s)),
             Fault::AgentCrash(server) => self.crash_agent(*server),
             Fault::AgentFrozen(server) => self.servers[*server].frozen = true,
-            Fault::HostSuspended { server, .. } => self.suspend(*server),
+            Fault::HostSuspended { server, clock_stands_still } => self.suspend(*server, *clock_stands_still),
             Fault::Cut(links) => self.network.cut(links),
             Fault::SlowLinks(links) => self.network.slow_down(links),
             Fault::Deaf(server) => self.servers[*server].deaf += 1,
@@ -19,6 +21,7 @@ impl World {
             Fault::FullDisk(server) => self.servers[*server].store.disk.fill(),
             Fault::DiskError(server) => self.servers[*server].store.disk.fail(),
             Fault::GuardLost(server) => self.lose_guard(*server),
+            Fault::GuardStopped(server) => self.stop_guard(*server),
             Fault::PostgresCrash(server) => self.crash_postgres(*server),
             Fault::PostgresHung(server) => {
                 let p = &mut self.servers[*server].postgres;
@@ -29,6 +32,7 @@ impl World {
                 self.wipe(*server);
             }
             Fault::StoreReplaced(_) => {}
+            Fault::StoreCut(servers) => servers.iter().for_each(|s| self.servers[*s].store.cut += 1),
         }
         let lasts = self.ns(lasts_ms);
         self.after(lasts, What::Heal(Box::new(fault)));
@@ -49,7 +53,10 @@ impl World {
             Fault::HostLost(servers) => servers.iter().for_each(|s| self.boot(*s)),
             Fault::Wiped(server) => self.boot(server),
             Fault::AgentFrozen(server) => self.thaw(server),
-            Fault::HostSuspended { server, clock_stands_still } => self.resume(server, clock_stands_still),
+            Fault::HostSuspended { server, .. } => {
+                let stands_still = self.servers[server].clock_sleeps;
+                self.resume(server, stands_still);
+            }
             Fault::Cut(links) => self.network.mend(&links),
             Fault::SlowLinks(links) => self.network.speed_up(&links),
             Fault::Deaf(server) => self.servers[server].deaf = self.servers[server].deaf.saturating_sub(1),
@@ -63,8 +70,15 @@ impl World {
             }
             Fault::FullDisk(server) => self.servers[server].store.disk.clear(),
             Fault::GuardLost(server) => self.regain_guard(server),
+            Fault::GuardStopped(server) => self.thaw_guard(server),
             Fault::PostgresHung(server) => self.servers[server].postgres.hung = false,
             Fault::StoreReplaced(server) => self.rejoin(server),
+            Fault::StoreCut(servers) => {
+                for server in servers {
+                    let cut = &mut self.servers[server].store.cut;
+                    *cut = cut.saturating_sub(1);
+                }
+            }
             Fault::AgentCrash(_) | Fault::DiskError(_) | Fault::PostgresCrash(_) => {}
         }
     }
@@ -85,14 +99,17 @@ impl World {
             (s.deaf, s.slow_receiver, s.slow_disk) = (0, 0, 0);
             s.postgres.hung = false;
             s.store.disk.clear();
+            s.store.cut = 0;
             if Some(server) == lost {
                 self.crash_host(server);
                 self.servers[server].lost = true;
                 continue;
             }
-            self.resume(server, false);
+            let stands_still = self.servers[server].clock_sleeps;
+            self.resume(server, stands_still);
             self.boot(server);
             self.thaw(server);
+            self.thaw_guard(server);
             if self.servers[server].guard.lost {
                 self.regain_guard(server);
             }

@@ -2,7 +2,6 @@
 
 use super::{What, World};
 use crate::model::guard::Guard;
-use crate::rng::MS;
 
 impl World {
     /// The agent's process ends and is started again soon. Guard and PostgreSQL stay as they are, and what was
@@ -44,7 +43,7 @@ impl World {
         let s = &mut self.servers[server];
         s.up = false;
         s.suspended = None;
-        s.clock_lost = false;
+        s.overslept = false;
         s.guard = Guard { lost: true, ..Guard::default() };
         s.postgres.kill();
         s.store.disk.lose_power(&mut self.rng);
@@ -72,11 +71,12 @@ impl World {
         }
     }
 
-    pub fn suspend(&mut self, server: usize) {
+    pub fn suspend(&mut self, server: usize, clock_sleeps: bool) {
         let now = self.now;
         let s = &mut self.servers[server];
         if s.up && s.suspended.is_none() {
             s.suspended = Some(now);
+            s.clock_sleeps = clock_sleeps;
         }
     }
 
@@ -89,8 +89,9 @@ impl World {
         };
         if clock_stood_still {
             s.clock.lose(now - since);
-            s.clock_lost = s.postgres.runs();
         }
+        let late = s.guard.armed.is_some_and(|a| a.fence_at <= s.clock.read(now));
+        s.overslept |= s.postgres.runs() && (clock_stood_still || late);
         if let Some(armed) = s.guard.armed {
             let due = s.clock.when(armed.fence_at).saturating_sub(now);
             self.after(due, What::GuardFires { server, armed });
@@ -114,15 +115,5 @@ impl World {
         let soon = self.ns((300, 2_000));
         let fault = super::Fault::StoreReplaced(server);
         self.after(soon, What::Heal(Box::new(fault)));
-    }
-
-    /// A fault touched this server.
-    pub fn trouble(&mut self, server: usize) {
-        self.servers[server].troubled_at = self.now;
-    }
-
-    /// How long a server has been without a fault, in milliseconds.
-    pub fn untroubled_ms(&self, server: usize) -> u64 {
-        (self.now - self.servers[server].troubled_at) / MS
     }
 }

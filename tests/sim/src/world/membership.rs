@@ -5,6 +5,7 @@ use sb_failover::Incarnation;
 
 use super::build::{INCARNATIONS, member, server_of};
 use super::{What, World};
+use crate::invariants::Happening;
 use crate::model::disk::VirtualDisk;
 use crate::rng::MS;
 
@@ -60,7 +61,9 @@ impl World {
         let s = &mut self.servers[server];
         s.persisted = sb_failover::Persisted::default();
         s.postgres = crate::model::postgres::Postgres::absent(s.postgres.flushed.len());
+        s.wiped = true;
         self.wiped = true;
+        self.tell(&Happening::Left { server });
     }
 
     /// A new, empty directory for the store, under a new identity.

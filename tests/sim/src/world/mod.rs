@@ -20,6 +20,7 @@ mod streaming;
 use std::collections::{BTreeMap, BTreeSet};
 
 use sb_consensus::replica::Message;
+use sb_failover::mutant::Mutant;
 use sb_failover::{State, Trigger};
 
 pub use clients::{Client, Confirmed};
@@ -79,6 +80,8 @@ pub struct World {
     pub trace: Option<Vec<String>>,
     /// What happened how often.
     pub tally: Tally,
+    /// How many faults struck, and how often people asked for something.
+    pub troubles: u64,
     /// Questions of the failsafe under way.
     questions: BTreeMap<u64, failsafe::Question>,
     invariants: Vec<Box<dyn Invariant>>,
@@ -140,6 +143,7 @@ impl World {
             What::Ask { server, ask, question } => self.asked(server, ask, *question),
             What::Stored { server, run, op, promise } => self.stored(server, run, op, *promise),
             What::Late { server, ticket } => self.propose_late(server, ticket),
+            What::GuardMissed { server } => self.miss_guard(server),
             What::Arrange => self.arrange(),
         }
     }
@@ -196,9 +200,11 @@ impl World {
         awake(a) && awake(b) && (a == b || self.network.joins(a, b))
     }
 
-    /// The last deadline of a holder, later than its guard's by the fence lead.
-    pub fn fence_lead_ns(&self) -> u64 {
-        self.profile.timings.fence_lead_ms * MS
+    /// Whether what PostgreSQL of `server` answers reaches anybody. The kernel's gate is a part of the guard's fence.
+    pub fn is_heard(&self, server: usize) -> bool {
+        let s = &self.servers[server];
+        let unguarded = self.profile.mutant == Some(Mutant::NoGuard) && s.suspended.is_none();
+        unguarded || s.is_heard(self.now, self.profile.timings.fence_lead_ms * MS)
     }
 }
 

@@ -244,6 +244,8 @@ impl World {
         let mark = self.new_record();
         let p = &mut self.servers[server].postgres;
         p.promote(term, mark);
+        self.tally.note("PostgreSQL promoted");
+        let p = &self.servers[server].postgres;
         let lineage = p.lineage.clone();
         self.tell(&Happening::BecamePrimary { server, term });
         if self.rng.chance(self.profile.failing_operations) {
@@ -268,13 +270,16 @@ impl World {
             }
         }
         self.servers[server].postgres.kill();
-        self.tell(&Happening::Gone { server });
         Ok(OpOutput::At(end))
     }
 
     fn open_clients(&mut self, server: usize) -> End {
         let primary = self.servers[server].is_primary();
         self.servers[server].postgres.clients = primary;
+        let term = self.servers[server].postgres.term;
+        if primary {
+            self.tell(&Happening::Opened { server, term });
+        }
         if primary { Ok(OpOutput::Nothing) } else { failed("not a primary") }
     }
 
@@ -287,6 +292,7 @@ impl World {
         if p.role == Role::Standby {
             return Some(Ok(OpOutput::Nothing));
         }
+        self.tell(&Happening::SettingChanged);
         self.confirm_waiting(server);
         let at = lsn(self.servers[server].postgres.log.len());
         if self.unlucky(3) { Some(Err(OpFailure::TimedOut)) } else { Some(Ok(OpOutput::Effective { at })) }
@@ -298,6 +304,8 @@ impl World {
             return failed("the source cannot be reached");
         }
         let end = self.servers[source].postgres.position();
+        let fresh = !self.servers[server].postgres.has_data;
+        self.tally.note(if fresh { "repair: copied" } else { "repair: rewound" });
         let left = self.copy_data(source, server);
         self.reported_lost.extend(left);
         Ok(OpOutput::At(end))

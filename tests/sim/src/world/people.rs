@@ -10,6 +10,7 @@ use crate::server::name;
 impl World {
     fn ask(&mut self, request: Request) {
         let asked = self.rng.pick(self.count());
+        self.troubles += 1;
         if self.servers[asked].agent_runs() {
             self.note(|| format!("a person asks s{asked} for {request:?}"));
             self.propose(asked, None, request);

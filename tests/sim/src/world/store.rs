@@ -110,6 +110,10 @@ impl World {
         }
         if let Some(node) = &mut store.node {
             node.tick();
+            let led = std::mem::replace(&mut store.led, node.is_leader());
+            if store.led && !led {
+                self.tally.note("store: leader elected");
+            }
         }
         self.expire(server);
         self.settle(server);
@@ -318,7 +322,8 @@ impl World {
 
     fn post(&mut self, message: Message) {
         let (from, to) = (server_of(message.from), server_of(message.to));
-        if !self.network.carries(from, to) {
+        let cut = |s: usize| self.servers[s].store.cut > 0;
+        if !self.network.carries(from, to) || cut(from) || cut(to) {
             return;
         }
         let delay = self.network.delay_ns(from, to, &mut self.rng);
