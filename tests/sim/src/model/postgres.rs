@@ -6,6 +6,7 @@ use sb_failover::record::Standing;
 use sb_failover::{Role, SyncStandbys, Term};
 use sb_pgtypes::{Lineage, Lsn, Position, TimelineId};
 
+use crate::profile::Timelines;
 use crate::server::index;
 
 /// One record of the log: which promotion, shutdown or transaction it is. Numbers rise and are never used twice.
@@ -127,9 +128,13 @@ impl Postgres {
         self.upstream = upstream;
     }
 
-    pub fn promote(&mut self, term: Term, mark: Record) {
-        let next =
-            TimelineId::try_from(self.lineage.current().get() + 1).expect("a minute has few timelines");
+    pub fn promote(&mut self, term: Term, mark: Record, timelines: Timelines) {
+        let known = self.lineage.current().get() + 1;
+        let next = match timelines {
+            Timelines::Distinct => known.max(u32::try_from(term.get()).expect("a minute has few terms")),
+            Timelines::NextKnown => known,
+        };
+        let next = TimelineId::try_from(next).expect("more than zero");
         self.lineage = self.lineage.forked(lsn(self.log.len()), next).expect("timelines and positions rise");
         self.forget_connections();
         self.log.push(mark);

@@ -80,7 +80,7 @@ impl World {
 
     /// Recovery takes long when there is much to replay.
     fn slow_at_times(&mut self, range_ms: (u64, u64)) -> u64 {
-        let long = self.calm_since.is_none() && self.rng.chance(3);
+        let long = self.troubles > 0 && self.calm_since.is_none() && self.rng.chance(3);
         self.ns(range_ms) + if long { self.ns((1_000, 8_000)) } else { 0 }
     }
 
@@ -241,9 +241,9 @@ impl World {
         if self.servers[server].postgres.role != Role::Standby {
             return failed("not a standby");
         }
-        let mark = self.new_record();
+        let (mark, timelines) = (self.new_record(), self.profile.timelines);
         let p = &mut self.servers[server].postgres;
-        p.promote(term, mark);
+        p.promote(term, mark, timelines);
         self.tally.note("PostgreSQL promoted");
         let p = &self.servers[server].postgres;
         let lineage = p.lineage.clone();

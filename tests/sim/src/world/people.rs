@@ -7,6 +7,9 @@ use super::{What, World};
 use crate::rng::MS;
 use crate::server::name;
 
+/// For how long a person watches a calm cluster without a primary.
+const PATIENCE_MS: u64 = 7_000;
+
 impl World {
     fn ask(&mut self, request: Request) {
         let asked = self.rng.pick(self.count());
@@ -55,6 +58,7 @@ impl World {
         if record.lease.is_none() {
             return;
         }
+        self.help_out();
         let calm = self.calm_since.is_some();
         if record.timings.margin_ms != self.profile.timings.margin_ms || calm && record.timings != self.profile.timings {
             let (timings, lag_bytes_max) = (self.profile.timings.clone(), record.lag_bytes_max);
@@ -62,6 +66,28 @@ impl World {
         }
         if calm && durability.is_synchronous() && (record.sync.wanted, record.sync.number) != (durability, 1) {
             self.ask(Request::SetDurability { durability, number: 1 });
+        }
+    }
+
+    /// The states that docs/open-points.md says need a person: a lease given back without an end, or a set that had
+    /// fallen back, and nobody left who is known to have everything. In the calm a person names the server with the
+    /// most log, and accepts no loss.
+    fn help_out(&mut self) {
+        let record = self.ledger.newest();
+        let calm_ms = self.calm_since.map_or(0, |since| (self.now - since) / MS);
+        let released = record.lease.as_ref().and_then(|l| l.released.as_ref());
+        let stuck = released.is_some_and(|r| r.end.is_none()) || record.sync.degraded;
+        let leads = self.servers.iter().any(|s| s.is_primary() && s.postgres.clients);
+        if calm_ms < PATIENCE_MS || leads || !stuck || record.transfer.is_some() {
+            return;
+        }
+        let best = record.valid_reports().max_by_key(|(_, r)| r.position.flushed).map(|(s, _)| s.clone());
+        if let Some(to) = best {
+            self.tally.note("a person helped out in the calm");
+            let kind = TransferKind::Failover { accept_data_loss_bytes: 0 };
+            let id = TransferId(self.rng.next());
+            let transfer = Transfer { id, to: Some(to), kind, by: "person".into() };
+            self.ask(Request::RequestTransfer { transfer });
         }
     }
 

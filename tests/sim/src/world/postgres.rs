@@ -16,6 +16,7 @@ impl World {
     pub fn observe(&mut self, server: usize) {
         let again = self.ns(OBSERVE_MS);
         self.after(again, What::Observe { server });
+        self.keep_alive(server);
         if self.servers[server].agent_runs() {
             let observation = self.observation(server);
             self.feed(server, Event::Postgres(observation));

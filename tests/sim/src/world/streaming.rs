@@ -41,6 +41,21 @@ impl World {
         self.send_wal(upstream, standby, true);
     }
 
+    /// A receiver with nothing under way finds out that its connection is broken.
+    pub fn keep_alive(&mut self, standby: usize) {
+        let p = &self.servers[standby].postgres;
+        let idle = p.receiver.is_some_and(|r| !r.in_flight);
+        if idle && !self.receives(standby) {
+            let connection = p.connection;
+            self.servers[standby].postgres.receiver = None;
+            let again = self.ns(RECONNECT_MS);
+            self.after(again, What::Connect { standby, connection });
+        } else if idle && let Some(upstream) = p.upstream {
+            // Also what was written while nobody woke its sender.
+            self.send_wal(upstream, standby, false);
+        }
+    }
+
     /// A server has written: those that receive from it get it.
     pub fn wake_senders(&mut self, upstream: usize) {
         for standby in 0..self.count() {
