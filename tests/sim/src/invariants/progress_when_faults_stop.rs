@@ -32,7 +32,8 @@ impl Invariant for ProgressWhenFaultsStop {
                 && s.postgres.upstream == Some(primary)
                 && s.postgres.log.len() + 20 > world.servers[primary].postgres.log.len()
         };
-        let mut others = (0..world.servers.len()).filter(|s| *s != primary && !world.servers[*s].lost);
+        let shall_follow = |s: &usize| !world.servers[*s].lost && world.profile.has_postgres(*s);
+        let mut others = (0..world.servers.len()).filter(|s| *s != primary).filter(shall_follow);
         let lagging = others.find(|s| !follows(&world.servers[*s]));
         lagging.map_or(Ok(()), |s| Err(format!("s{s} does not follow s{primary}: {}", states())))
     }
