@@ -176,6 +176,11 @@ fn a_restarted_primary_voids_what_may_come_late_before_clients_are_in() {
     let before = bench.commands.len();
     bench.crash();
     bench.held.clear();
+    let held: Vec<_> = bench.commands.iter().filter(|c| set_sync(c).is_some()).cloned().collect();
+    for command in held {
+        let Command::Propose { id, .. } = command else { unreachable!() };
+        bench.tell(Event::ProposalDone { id, result: ProposalResult::Ambiguous });
+    }
     for _ in 0..6 {
         streams(&mut bench, &["b", "c"]);
         bench.later(500);

@@ -131,7 +131,7 @@ impl Postgres {
     pub fn promote(&mut self, term: Term, mark: Record, timelines: Timelines) {
         let known = self.lineage.current().get() + 1;
         let next = match timelines {
-            Timelines::Distinct => known.max(u32::try_from(term.get()).expect("a minute has few terms")),
+            Timelines::Distinct => u32::try_from(mark).expect("a minute has fewer records"),
             Timelines::NextKnown => known,
         };
         let next = TimelineId::try_from(next).expect("more than zero");

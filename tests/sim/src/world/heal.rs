@@ -119,6 +119,10 @@ impl World {
     /// Sometimes a synchronous standby of a primary that has settled its set never returns, if another server can
     /// take its place: the others must do without it.
     fn voter_lost(&mut self) -> Option<usize> {
+        // One directory may be lost, not two copies.
+        if self.wiped {
+            return None;
+        }
         let record = self.ledger.newest();
         let settled = record.sync.term == record.term() && record.holder().is_some();
         let voter = record.sync.voters.first().filter(|_| settled).map(index)?;

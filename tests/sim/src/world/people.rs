@@ -9,6 +9,8 @@ use crate::server::name;
 
 /// For how long a person watches a calm cluster without a primary.
 const PATIENCE_MS: u64 = 7_000;
+/// What a server whose directories are lost may have had alone.
+const LOST_WITH_A_SERVER_BYTES_MAX: u64 = 20_000;
 
 impl World {
     fn ask(&mut self, request: Request) {
@@ -69,14 +71,14 @@ impl World {
         }
     }
 
-    /// The states that docs/open-points.md says need a person: a lease given back without an end, or a set that had
-    /// fallen back, and nobody left who is known to have everything. In the calm a person names the server with the
-    /// most log, and accepts no loss.
+    /// The states that docs/open-points.md says need a person: a lease given back without an end, a set that had fallen
+    /// back, or a voter whose directories are lost, and nobody left who is known to have everything. In the calm a
+    /// person names the server with the most log, and accepts no loss but of what the lost server alone may have had.
     fn help_out(&mut self) {
         let record = self.ledger.newest();
         let calm_ms = self.calm_since.map_or(0, |since| (self.now - since) / MS);
         let released = record.lease.as_ref().and_then(|l| l.released.as_ref());
-        let stuck = released.is_some_and(|r| r.end.is_none()) || record.sync.degraded;
+        let stuck = released.is_some_and(|r| r.end.is_none()) || record.sync.degraded || self.wiped;
         let leads = self.servers.iter().any(|s| s.is_primary() && s.postgres.clients);
         if calm_ms < PATIENCE_MS || leads || !stuck || record.transfer.is_some() {
             return;
@@ -84,7 +86,8 @@ impl World {
         let best = record.valid_reports().max_by_key(|(_, r)| r.position.flushed).map(|(s, _)| s.clone());
         if let Some(to) = best {
             self.tally.note("a person helped out in the calm");
-            let kind = TransferKind::Failover { accept_data_loss_bytes: 0 };
+            let accept_data_loss_bytes = if self.wiped { LOST_WITH_A_SERVER_BYTES_MAX } else { 0 };
+            let kind = TransferKind::Failover { accept_data_loss_bytes };
             let id = TransferId(self.rng.next());
             let transfer = Transfer { id, to: Some(to), kind, by: "person".into() };
             self.ask(Request::RequestTransfer { transfer });

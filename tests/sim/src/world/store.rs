@@ -71,7 +71,10 @@ impl World {
             node.map_err(|error| error.to_string())
         });
         match opened {
-            Ok(node) => store.node = Some(node),
+            Ok(node) => {
+                store.applied = node.view().view.applied;
+                store.node = Some(node);
+            }
             Err(reason) => {
                 self.note(|| format!("s{server} its store is refused: {reason}"));
                 return false;
