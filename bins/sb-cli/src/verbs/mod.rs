@@ -9,6 +9,8 @@ mod history;
 mod init;
 mod operations;
 mod pause;
+mod recover;
+mod server;
 mod status;
 mod transfer;
 
@@ -55,6 +57,8 @@ async fn ask(verb: AgentVerb, client: &Client, output: Output, terminal: &mut Te
         AgentVerb::Switchover(args) => transfer::switchover(args, client, output, terminal).await,
         AgentVerb::Failover(args) => transfer::failover(args, client, output, terminal).await,
         AgentVerb::Durability(args) => durability::run(args, client, output, terminal).await,
+        AgentVerb::Recover(args) => recover::run(args, client, output, terminal).await,
+        AgentVerb::Server { command } => server::run(command, client, output, terminal).await,
         AgentVerb::Pause(args) => pause::pause(args, client, output, terminal).await,
         AgentVerb::Resume => pause::resume(client, output, terminal).await,
         AgentVerb::History => history::run(client, output, terminal).await,

@@ -31,6 +31,7 @@ const NOT_REACHED: u8 = 4;
 pub fn run_lab(args: LabArgs) -> ExitCode {
     match (Stage::now(), &args.command) {
         (_, LabCommand::Soak(soak)) => super::soak::run_soak(soak),
+        (_, LabCommand::SoakSum(sum)) => super::soak::print_sum(sum),
         (Stage::Inside(inside), LabCommand::Up(options)) => run_inside(&inside, options),
         (_, LabCommand::Up(options)) => up(options),
         (_, LabCommand::Down) => ask(&Request::Down),

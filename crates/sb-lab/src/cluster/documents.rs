@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::options::{Durability, LabOptions};
+use super::etcd;
+use crate::options::{Durability, LabOptions, StoreChoice};
 use crate::place::Place;
 
 /// The application's database.
@@ -83,9 +84,14 @@ fn server(place: Place) -> Value {
 }
 
 fn policy(options: &LabOptions) -> Value {
+    let store = match options.store {
+        StoreChoice::Raft => json!({ "kind": "raft" }),
+        StoreChoice::Etcd => json!({ "kind": "etcd", "endpoints": etcd::endpoints() }),
+    };
     json!({
-        "failover": { "profile": options.profile.as_str() },
+        "failover": { "profile": options.profile.as_str(), "failsafe": options.failsafe.as_str() },
         "durability": { "mode": options.durability.as_str() },
+        "store": store,
     })
 }
 

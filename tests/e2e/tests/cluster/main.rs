@@ -3,7 +3,9 @@
 
 mod agents;
 mod durability;
+mod etcd;
 mod guard;
+mod recover;
 mod returns;
 mod scenarios;
 mod scene;
@@ -52,6 +54,12 @@ fn main() -> ExitCode {
             },
             Case { name: "a_killed_agent_costs_no_failover", body: agents::killed },
             Case { name: "people_ask_and_move_the_primary_with_sb_cli", body: agents::answers_people },
+            Case { name: "a_lost_majority_is_recovered_by_a_person", body: recover::lost_majority },
+            Case { name: "on_etcd_the_loss_of_a_host_with_its_member_loses_nothing", body: etcd::host_loss },
+            Case { name: "on_etcd_a_site_that_is_cut_off_is_fenced", body: etcd::partition },
+            Case { name: "a_stall_of_etcd_shorter_than_the_lease_demotes_nobody", body: etcd::short_stall },
+            Case { name: "without_etcd_the_primary_ends_with_its_lease", body: etcd::fenced },
+            Case { name: "with_the_failsafe_writes_go_on_without_etcd", body: etcd::failsafe },
         ],
     })
 }

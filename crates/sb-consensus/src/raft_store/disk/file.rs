@@ -9,6 +9,7 @@ use crate::replica::{Disk, DiskContent, DiskError, Record, Snapshot};
 
 use super::frame;
 use super::identity::{Directory, failed, replace_file, sync_directory};
+use super::recovery::NewFiles;
 
 /// Entries of at most [`crate::limits::ENTRY_BYTES_MAX`] that fit one record.
 const ENTRIES_PER_PART: usize = RECORD_BYTES_MAX / (2 * ENTRY_BYTES_MAX);
@@ -37,6 +38,12 @@ impl FileDisk {
             settle_first_snapshot(&directory)?;
         }
         Ok(Self { directory, log, end })
+    }
+
+    /// The files that [`create`](Self::create) would write, as bytes.
+    pub(crate) fn files(content: &DiskContent, identity: Vec<u8>) -> Option<NewFiles> {
+        let snapshot = frame::encode(content.snapshot.as_ref()?)?;
+        Some(NewFiles { log: frame::encode(&content.log())?, snapshot, identity })
     }
 
     /// Reads what is there and cuts a torn tail off.
@@ -68,6 +75,11 @@ impl FileDisk {
             log.set_len(end).and_then(|()| log.sync_all()).map_err(failed("cut", &path))?;
         }
         Ok((Self { directory, log, end }, content))
+    }
+
+    /// Gives the directory back.
+    pub(crate) fn into_directory(self) -> Directory {
+        self.directory
     }
 
     fn write_log(&self, bytes: &[u8]) -> Result<(), DiskError> {
