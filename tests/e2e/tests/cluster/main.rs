@@ -8,6 +8,7 @@ mod returns;
 mod scenarios;
 mod scene;
 mod sessions;
+mod sites;
 
 use std::process::ExitCode;
 
@@ -52,6 +53,11 @@ fn main() -> ExitCode {
             },
             Case { name: "a_killed_agent_costs_no_failover", body: agents::killed },
             Case { name: "people_ask_and_move_the_primary_with_sb_cli", body: agents::answers_people },
+            Case { name: "a_lost_witness_changes_nothing", body: sites::the_witness_is_lost },
+            Case {
+                name: "two_sites_with_a_witness_survive_a_lost_site_and_no_primary_returns_alone",
+                body: sites::a_site_is_lost,
+            },
         ],
     })
 }

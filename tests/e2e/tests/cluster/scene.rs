@@ -10,6 +10,7 @@ use sb_api::Event;
 use sb_lab::demo::{Frame, Limits, Outcome, Screen, play, table};
 use sb_lab::fault::{Fault, Part, Target};
 use sb_lab::lab::Lab;
+use sb_lab::layout::Layout;
 use sb_lab::options::{Durability, LabOptions, Scenario};
 use sb_lab::picture::Picture;
 use sb_lab::place::Place;
@@ -41,13 +42,17 @@ pub struct Scene {
 impl Scene {
     /// A lab whose servers are switched off.
     pub fn set(inside: &Inside, name: &'static str, durability: Durability) -> Self {
+        Self::set_at(inside, name, Layout::FiveSites, durability)
+    }
+
+    fn set_at(inside: &Inside, name: &'static str, layout: Layout, durability: Durability) -> Self {
         // Two labs at once have no room on a small machine.
         LEFT.set(None);
         static ROOT: OnceLock<PathBuf> = OnceLock::new();
         let root = ROOT.get_or_init(|| inside.mount().expect("mounts")).join(name);
         std::fs::create_dir_all(&root).expect("a directory");
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        let options = LabOptions { durability, ..LabOptions::default() };
+        let options = LabOptions { durability, layout, ..LabOptions::default() };
         let guard = runtime.enter();
         let lab = Lab::build(&root, &options)
             .unwrap_or_else(|error| panic!("{error}\nhint: {}", error.hint().unwrap_or_default()));
@@ -59,8 +64,20 @@ impl Scene {
     /// is one of this durability, because to bring up six servers takes longer than most cases. Who is primary is
     /// for the case to find out. A case that fails takes its cluster along.
     pub fn shared(inside: &Inside, name: &'static str, durability: Durability, case: impl FnOnce(&Self)) {
-        let left = LEFT.take().filter(|scene| scene.options.durability == durability);
-        let mut scene = left.unwrap_or_else(|| Self::up(inside, name, durability));
+        Self::shared_at(inside, name, Layout::FiveSites, durability, case);
+    }
+
+    /// The same on other sites.
+    pub fn shared_at(
+        inside: &Inside,
+        name: &'static str,
+        layout: Layout,
+        durability: Durability,
+        case: impl FnOnce(&Self),
+    ) {
+        let same = |scene: &Self| (scene.options.durability, scene.options.layout) == (durability, layout);
+        let mut scene =
+            LEFT.take().filter(same).unwrap_or_else(|| Self::up(inside, name, layout, durability));
         scene.name = name;
         case(&scene);
         scene.until("every server followed the primary again", REJOIN, Picture::whole);
@@ -68,8 +85,8 @@ impl Scene {
     }
 
     /// A lab whose servers are all up.
-    fn up(inside: &Inside, name: &'static str, durability: Durability) -> Self {
-        let scene = Self::set(inside, name, durability);
+    fn up(inside: &Inside, name: &'static str, layout: Layout, durability: Durability) -> Self {
+        let scene = Self::set_at(inside, name, layout, durability);
         scene.lab.switch_on();
         scene.until("all sites were up", UP, Picture::whole);
         scene
@@ -116,7 +133,7 @@ impl Scene {
     /// A server that is not primary: the one farthest down the order of preference.
     pub fn standby(&self) -> Place {
         let primary = self.primary();
-        Place::servers().filter(|place| *place != primary).last().expect("six servers")
+        self.lab.databases().filter(|place| *place != primary).last().expect("more servers than one")
     }
 
     /// The journal of a server.
@@ -165,7 +182,11 @@ impl Scene {
 
     /// Ends the clients and fails unless a server gets to have every row that they were promised. Returns their book.
     pub fn nothing_is_lost_after(&self, recorder: Recorder, on: Place) -> Ledger {
-        let ledger = recorder.finish();
+        self.nothing_is_lost(recorder.finish(), on)
+    }
+
+    /// Fails unless a server gets to have every row in this book.
+    pub fn nothing_is_lost(&self, ledger: Ledger, on: Place) -> Ledger {
         assert!(ledger.acknowledged() > 0, "nothing was acknowledged, so nothing was shown");
         let began = Instant::now();
         loop {
