@@ -4,7 +4,7 @@ use sb_pgtypes::Position;
 use sb_topology::ServerName;
 
 use crate::mutant::Mutant;
-use crate::record::{Proof, Report};
+use crate::record::{Proof, Report, missing};
 use crate::{ClusterRecord, Rejection};
 
 /// One candidate.
@@ -71,6 +71,17 @@ pub(crate) fn elect_mutated(record: &ClusterRecord, mutant: Option<Mutant>) -> E
     }
 }
 
+/// The server that has reported the most log, and how many bytes it lacks of what the holder told last: what a person
+/// loses by naming it. What the holder wrote after its last renewal comes on top.
+#[must_use]
+pub fn at_risk(record: &ClusterRecord) -> Option<(ServerName, u64)> {
+    let (server, best) = most_log(record)?;
+    let Some(last) = &record.position else {
+        return Some((server.clone(), 0));
+    };
+    missing(&best.position, &record.recorded_part(last)).map(|bytes| (server.clone(), bytes))
+}
+
 /// Whether every server that could take over has reported, apart from the one that held the lease.
 #[must_use]
 pub fn everybody_reported(record: &ClusterRecord) -> bool {
@@ -97,7 +108,7 @@ fn proof_for(
 
 /// The report with the most log; parts of one line are ordered by their end. Of equals one whose line is on
 /// record, since everybody can fetch from it.
-fn most_log(record: &ClusterRecord) -> Option<(&ServerName, &Report)> {
+pub(crate) fn most_log(record: &ClusterRecord) -> Option<(&ServerName, &Report)> {
     record.valid_reports().max_by_key(|(server, report)| {
         let part = record.recorded_part(&report.position);
         (part.flushed, part.lineage == report.position.lineage, Reverse(*server))

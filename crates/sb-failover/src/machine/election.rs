@@ -1,9 +1,12 @@
 //! An election, seen by one frozen standby: report, judge the reports, fetch, claim.
 
-use crate::elect::{elect_mutated, everybody_reported};
+use sb_pgtypes::Position;
+use sb_topology::ServerName;
+
+use crate::elect::{elect_mutated, everybody_reported, most_log};
 use crate::record::{Proof, Standing, TransferKind};
 use crate::timings::ms;
-use crate::{BootTime, Command, Election, JournalEntry, Ranked, Rejection, Request, Trigger};
+use crate::{BootTime, ClusterRecord, Command, Election, JournalEntry, Ranked, Rejection, Request, Trigger};
 
 use super::Machine;
 use super::sync::Doubt;
@@ -36,7 +39,7 @@ impl Machine {
         }
     }
 
-    fn report(&mut self, position: &sb_pgtypes::Position) {
+    fn report(&mut self, position: &Position) {
         let Some(record) = self.record.clone() else {
             return;
         };
@@ -58,7 +61,7 @@ impl Machine {
     }
 
     /// The receiver of a planned hand-over does not wait for an election, if it has the end of the log.
-    fn first_turn(&self, position: &sb_pgtypes::Position) -> Option<Proof> {
+    fn first_turn(&self, position: &Position) -> Option<Proof> {
         let record = self.record.as_ref()?;
         let released = record.lease.as_ref()?.released.as_ref()?;
         let mine = released.to.as_ref() == Some(&self.config.me);
@@ -96,7 +99,7 @@ impl Machine {
         self.watch.over_at(&timings)
     }
 
-    fn take_turn(&mut self, position: sb_pgtypes::Position, ranked: &[Ranked]) {
+    fn take_turn(&mut self, position: Position, ranked: &[Ranked]) {
         let Some(record) = self.record.clone() else {
             return;
         };
@@ -121,9 +124,7 @@ impl Machine {
         }
         match &ranked[rank].fetch {
             Some((source, until)) if !position.contains(until) => {
-                self.journal(JournalEntry::Fetching { source: source.clone(), until: until.clone() });
-                self.go(Trigger::LacksLog);
-                self.stage.fetch = Some((source.clone(), until.clone()));
+                self.fetch_from(source.clone(), until.clone());
             }
             Some(_) | None => self.claim(position, ranked[rank].proof),
         }
@@ -134,7 +135,7 @@ impl Machine {
     }
 
     /// Nobody may take over by itself; a person may have accepted the loss.
-    fn blocked(&mut self, position: sb_pgtypes::Position, why: Option<Rejection>) {
+    fn blocked(&mut self, position: Position, why: Option<Rejection>) {
         let Some(record) = self.record.clone() else {
             return;
         };
@@ -142,6 +143,12 @@ impl Machine {
             t.to.as_ref() == Some(&self.config.me) && matches!(t.kind, TransferKind::Failover { .. })
         });
         if accepted {
+            if let Some((source, until)) = self.more_elsewhere(&record, &position) {
+                return self.fetch_from(source, until);
+            }
+            if self.others_may_still_report(&record) {
+                return;
+            }
             match record.prove(&self.config.me, &position, Proof::AcceptedLoss, None) {
                 Ok(()) => return self.claim(position, Proof::AcceptedLoss),
                 Err(rejection) => return self.refuse(rejection.to_string()),
@@ -152,7 +159,28 @@ impl Machine {
         }
     }
 
-    fn claim(&mut self, position: sb_pgtypes::Position, proof: Proof) {
+    /// R5 for a person's choice: the loss that was accepted is of what nobody who answers has. A source that could not be
+    /// fetched from is asked once.
+    fn more_elsewhere(&self, record: &ClusterRecord, own: &Position) -> Option<(ServerName, Position)> {
+        let (source, report) = most_log(record)?;
+        let more = !own.contains(&record.recorded_part(&report.position)) && report.position.contains(own);
+        let asked = self.promise.is_some() && self.unfetched == self.promise;
+        (more && !asked).then(|| (source.clone(), report.position.clone()))
+    }
+
+    /// The others freeze when they see what the person asked for, which may be long after the lease has ended.
+    fn others_may_still_report(&mut self, record: &ClusterRecord) -> bool {
+        let patience = self.stage.since + ms(self.timings().transfer_wait_ms);
+        !everybody_reported(record) && !self.reached(patience)
+    }
+
+    fn fetch_from(&mut self, source: ServerName, until: Position) {
+        self.journal(JournalEntry::Fetching { source: source.clone(), until: until.clone() });
+        self.go(Trigger::LacksLog);
+        self.stage.fetch = Some((source, until));
+    }
+
+    fn claim(&mut self, position: Position, proof: Proof) {
         if let Some(lacks) = self.lacks_what_it_was_told(&position, proof) {
             return self.refuse(lacks.to_string());
         }
@@ -166,6 +194,7 @@ impl Machine {
             return self.go(Trigger::Voided);
         }
         if self.stage.failed {
+            self.unfetched = self.promise;
             return self.go(Trigger::FetchFailed);
         }
         if let Some(position) = self.stage.position.clone() {
@@ -214,7 +243,7 @@ impl Machine {
     }
 
     /// The winner's lease counts from before this proposal (L1), so no renewal is needed before it promotes.
-    fn send_takeover(&mut self, position: sb_pgtypes::Position, proof: Proof) {
+    fn send_takeover(&mut self, position: Position, proof: Proof) {
         let Some(promise) = self.promise else {
             return;
         };
