@@ -1,6 +1,6 @@
 use std::cmp::Reverse;
 
-use sb_pgtypes::Position;
+use sb_pgtypes::{Lsn, Position};
 use sb_topology::ServerName;
 
 use crate::mutant::Mutant;
@@ -16,6 +16,31 @@ pub struct Ranked {
     pub proof: Proof,
     /// From whom it must fetch up to where before it takes over; [`None`] when it has everything.
     pub fetch: Option<(ServerName, Position)>,
+}
+
+/// What one candidate is preferred by: the smallest goes first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Rank {
+    /// Not at the former holder's site.
+    pub(crate) elsewhere: bool,
+    /// Its site's.
+    pub(crate) priority: u32,
+    /// Most first.
+    pub(crate) log: Reverse<Lsn>,
+    name: ServerName,
+}
+
+/// What `server` is preferred by; [`None`] unless it is a member that has reported.
+pub(crate) fn rank(record: &ClusterRecord, server: &ServerName) -> Option<Rank> {
+    let former_site = record.members.get(&record.lease.as_ref()?.holder).map(|m| &m.site);
+    let member = record.members.get(server)?;
+    let (_, report) = record.valid_reports().find(|(s, _)| *s == server)?;
+    Some(Rank {
+        elsewhere: former_site != Some(&member.site),
+        priority: member.priority,
+        log: Reverse(record.recorded_part(&report.position).flushed),
+        name: server.clone(),
+    })
 }
 
 /// What the reports say.
@@ -37,28 +62,24 @@ pub fn elect(record: &ClusterRecord) -> Election {
 }
 
 pub(crate) fn elect_mutated(record: &ClusterRecord, mutant: Option<Mutant>) -> Election {
-    let Some(lease) = &record.lease else {
+    if record.lease.is_none() {
         return Election::Blocked(None);
-    };
+    }
     let Some((best_server, best)) = most_log(record) else {
         return Election::Blocked(None);
     };
-    let former_site = record.members.get(&lease.holder).map(|m| &m.site);
     let mut ranked = Vec::new();
     let mut refusal = None;
     for (server, report) in record.valid_reports() {
-        let Some(member) = record.members.get(server).filter(|m| m.promotable) else {
+        if !record.members.get(server).is_some_and(|m| m.promotable) {
             continue;
-        };
+        }
         let complete = report.position.contains(&record.recorded_part(&best.position));
         let position = if complete { &report.position } else { &best.position };
         match proof_for(record, server, position, mutant) {
             Ok(proof) => {
                 let fetch = (!complete).then(|| (best_server.clone(), best.position.clone()));
-                let elsewhere = former_site != Some(&member.site);
-                let log = Reverse(record.recorded_part(&report.position).flushed);
-                let key = (elsewhere, member.priority, log, server.clone());
-                ranked.push((key, Ranked { server: server.clone(), proof, fetch }));
+                ranked.push((rank(record, server), Ranked { server: server.clone(), proof, fetch }));
             }
             Err(rejection) => refusal = refusal.or(Some(rejection)),
         }

@@ -5,7 +5,7 @@ use sb_topology::ServerName;
 use serde::{Deserialize, Serialize};
 
 use crate::record::Durability;
-use crate::{FailsafeRefusal, PaceReason, Rejection, Seq, State, Term, Trigger};
+use crate::{FailsafeRefusal, Judgement, PaceReason, Rejection, Seq, State, Term, Trigger};
 
 /// Something that people may want to know later.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -160,5 +160,34 @@ pub enum JournalEntry {
         wanted: Durability,
         /// n.
         number: usize,
+    },
+    /// How this server judges the succession of the lease that has ended.
+    Judged(Box<Judgement>),
+    /// Clients are about to be let in: from here on one may write, also if this server learns of it later.
+    Opening {
+        /// The term.
+        term: Term,
+    },
+    /// This server's right to write has run out: the guard's deadline came before a renewal.
+    DeadlinePassed {
+        /// The term it was primary in.
+        term: Term,
+        /// How long ago, in milliseconds.
+        ago_ms: u64,
+        /// How much later than the deadline the lease itself ends, in milliseconds.
+        lead_ms: u64,
+    },
+    /// This server asks for the lease.
+    Claiming {
+        /// The term that would begin.
+        term: Term,
+        /// Where it stands.
+        own: Position,
+        /// What the holder told with its last renewal.
+        told: Option<Position>,
+        /// How many bytes of that this server lacks; [`None`] when they are on different lines, or nothing was told.
+        missing_bytes: Option<u64>,
+        /// Since when the lease has not moved, as this server saw it, in milliseconds.
+        silent_ms: u64,
     },
 }

@@ -16,6 +16,7 @@ mod event;
 mod failsafe;
 mod ids;
 mod journal;
+mod judge;
 mod machine;
 #[doc(hidden)]
 pub mod mutant;
@@ -35,6 +36,7 @@ pub use event::{
 pub use failsafe::{FailsafeAnswer, FailsafePromise, FailsafeQuestion, FailsafeRefusal};
 pub use ids::{AskId, Incarnation, OpId, ProposalId, RenewalNumber, Round, Seq, Session, Term};
 pub use journal::JournalEntry;
+pub use judge::{Candidate, Judgement, judge};
 pub use machine::{Config, Explanation, Founding, Gate, Machine, PaceReason, ParkReason, State};
 pub use phase::{Persisted, Phase, Promise};
 pub use record::{ClusterRecord, Outcome, Rejection, Request};

@@ -2,11 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
-use sb_failover::record::{Automatic, Durability, Member, Proof, SyncRecord};
-use sb_failover::{ClusterRecord, Election, Incarnation, RenewalNumber, Request, Seq, Session, Term, elect};
+use sb_failover::record::{
+    Automatic, Durability, Member, Pause, Proof, Released, SyncRecord, Transfer, TransferId, TransferKind,
+};
+use sb_failover::{
+    ClusterRecord, Election, Incarnation, RenewalNumber, Request, Seq, Session, Term, elect, judge,
+};
 use sb_pgtypes::{Lineage, Lsn, Position, SystemIdentifier, TimelineId};
-use sb_topology::{ServerName, SiteName};
+use sb_topology::{NotAutomatic, ServerName, SiteName};
 
 const FIRST: Term = Term::new(1);
 
@@ -139,6 +145,28 @@ fn reported(durability: Durability, given: &[Option<(u64, Option<u64>)>]) -> Clu
     record
 }
 
+/// Something beside the reports that an election goes by.
+fn befall(record: &mut ClusterRecord, circumstance: u8, server: &ServerName) {
+    let transfer = |kind| Transfer { id: TransferId(1), to: Some(server.clone()), kind, by: "ada".into() };
+    match circumstance {
+        0 => {}
+        1 => record.pause = Some(Pause { id: 1, for_ms: 1_000, by: "ada".into(), reason: String::new() }),
+        2 => record.transfer = Some(transfer(TransferKind::Failover { accept_data_loss_bytes: 800 })),
+        3 => {
+            record.strangers.insert(server.clone(), 1);
+        }
+        4 => {
+            let end = record.position.clone();
+            let released = Released { end, to: Some(server.clone()) };
+            record.lease.as_mut().unwrap().released = Some(released);
+        }
+        _ => {
+            record.members.get_mut(server).unwrap().promotable = false;
+            record.automatic = Automatic::Refused(NotAutomatic::EvenVoters { voters: 2 });
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn whoever_is_elected_can_take_over_with_what_it_has_or_fetches(
@@ -184,6 +212,37 @@ proptest! {
             let applied = record.clone().apply(&request).is_ok();
             prop_assert!(!applied || report.position.flushed >= commit, "{server} elected itself");
         }
+    }
+
+    /// What people are told is what the election goes by.
+    #[test]
+    fn all_gates_are_open_exactly_for_those_that_may_take_over(
+        given in positions(),
+        synchronous in any::<bool>(),
+        circumstance in 0..6_u8,
+        chosen in any::<prop::sample::Index>(),
+    ) {
+        let durability = if synchronous { Durability::Sync } else { Durability::Async };
+        let mut record = reported(durability, &given);
+        let server = name(1 + chosen.index(given.len()));
+        befall(&mut record, circumstance, &server);
+        let judgement = judge(&record).unwrap();
+        prop_assert_eq!(judgement.candidates.len(), record.members.len(), "everybody is named");
+        for candidate in &judgement.candidates {
+            let open = candidate.gates.iter().all(|gate| gate.ok);
+            prop_assert_eq!(open, candidate.place.is_some(), "{:?}", candidate);
+            prop_assert!(!candidate.why.is_empty());
+        }
+        let placed: BTreeSet<_> =
+            judgement.candidates.iter().filter(|c| c.place.is_some()).map(|c| c.server.clone()).collect();
+        let elected: BTreeSet<_> = match elect(&record) {
+            Election::Decided(ranked) => ranked.into_iter().map(|r| r.server).collect(),
+            Election::Blocked(_) => BTreeSet::new(),
+        };
+        prop_assert!(placed.is_superset(&elected));
+        let accepted: BTreeSet<_> = placed.difference(&elected).collect();
+        let named = record.transfer.as_ref().and_then(|t| t.to.as_ref());
+        prop_assert!(accepted.iter().all(|s| Some(*s) == named), "only a person adds a candidate");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use crate::place::{Place, members};
+use crate::place::{EVERYWHERE, Place, members};
 
 /// A part of a server that can fail by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -18,6 +18,8 @@ pub enum Part {
     Agent,
     /// PostgreSQL's postmaster.
     Postgres,
+    /// The member of etcd, where one runs.
+    Etcd,
 }
 
 /// One server, or every server of a site.
@@ -42,11 +44,17 @@ impl UnknownTarget {
         let names: Vec<_> = Place::all().map(Place::name).collect();
         let mut sites: Vec<_> = Place::servers().map(Place::site).collect();
         sites.dedup();
-        format!("Places: {}. Sites: {}.", names.join(", "), sites.join(", "))
+        format!("Places: {}. Sites: {}. Every server: {EVERYWHERE}.", names.join(", "), sites.join(", "))
     }
 }
 
 impl Target {
+    /// Every server.
+    #[must_use]
+    pub fn everywhere() -> Self {
+        Self { word: EVERYWHERE.to_owned(), places: members(EVERYWHERE) }
+    }
+
     /// Every server of the site of this one.
     #[must_use]
     pub fn site_of(place: Place) -> Self {
@@ -174,6 +182,8 @@ pub enum Fault {
     /// The agent is ended in order and started again from another file, as a package does it. Guard and PostgreSQL
     /// go on.
     Upgrade(Target),
+    /// Every sync of the member of etcd takes so many milliseconds longer; 0 is as it should be. Its disk is its own.
+    SlowEtcd(Target, u32),
 }
 
 impl std::fmt::Display for Fault {
@@ -202,6 +212,10 @@ impl std::fmt::Display for Fault {
                 write!(f, "every sync on `{place}` takes {delay_ms} ms longer")
             }
             Self::Upgrade(place) => write!(f, "the agent of `{place}` is replaced by another file"),
+            Self::SlowEtcd(place, 0) => write!(f, "etcd on `{place}` syncs as it should"),
+            Self::SlowEtcd(place, delay_ms) => {
+                write!(f, "every sync of etcd on `{place}` takes {delay_ms} ms longer")
+            }
         }
     }
 }
@@ -213,6 +227,7 @@ impl Part {
             Self::Guard => "guard",
             Self::Agent => "agent",
             Self::Postgres => "PostgreSQL",
+            Self::Etcd => "member of etcd",
         }
     }
 }

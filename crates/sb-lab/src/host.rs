@@ -82,6 +82,8 @@ pub struct Trouble {
     pub disk: Disk,
     /// What slows its programs' syncs down.
     pub brake: Brake,
+    /// What slows those of its member of etcd down.
+    pub etcd_brake: Brake,
     /// The agent's program, under another name.
     pub other_agent: PathBuf,
 }
@@ -196,6 +198,7 @@ impl Host {
         let name = match part {
             Part::Guard => "guard",
             Part::Agent => "agent",
+            Part::Etcd => "etcd",
             // Neither is a unit of its own.
             Part::Host | Part::Postgres => return self.kill(part),
         };
@@ -226,7 +229,7 @@ impl Host {
     /// When a process may not be signalled.
     pub fn upgrade(&self) -> io::Result<usize> {
         let Some(trouble) = &self.trouble else { return Ok(0) };
-        if let Some(agent) = self.units.last() {
+        if let Some(agent) = self.units.iter().find(|unit| unit.name() == "agent") {
             agent.replace(trouble.other_agent.clone());
         }
         processes::signal_part(self.namespace, Part::Agent, Signal::SIGTERM)

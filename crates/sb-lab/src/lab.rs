@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::brake::Brake;
-use crate::cluster::{self, Agents, BundlesError, Credentials, PostgresUser, ProgramsError};
+use crate::cluster::{self, Agents, BundlesError, Credentials, PostgresUser, ProgramsError, etcd};
 use crate::disk::Disk;
 use crate::fault::{Fault, Part, Target};
 use crate::host::{Directories, Host, Trouble};
 use crate::layout::{Duty, Layout};
 use crate::network::{Links, Network};
-use crate::options::{Equipment, LabOptions};
+use crate::options::{Equipment, LabOptions, StoreChoice};
 use crate::place::Place;
 use crate::recorder::{Access, Recorder, RecorderPlan};
 
@@ -72,6 +72,9 @@ impl LabError {
             Self::Programs(ProgramsError::NoPostgresUser) => {
                 Some("Install PostgreSQL's packages (apt-get install postgresql), or do not run the lab as root.".into())
             }
+            Self::Programs(ProgramsError::NoEtcd) => {
+                Some("Install its package (apt-get install etcd-server), or leave `--store etcd` out.".into())
+            }
             Self::NothingThere { .. } => Some("See what runs: sb-cli lab status".into()),
             Self::Bundles(_) | Self::Programs(_) | Self::Host { .. } | Self::Signal { .. } => None,
         }
@@ -114,11 +117,16 @@ impl Lab {
                 Equipment::Disks => Some(Trouble {
                     disk: Disk::put_under(&directories.state).map_err(failed)?,
                     brake: Brake::default(),
+                    etcd_brake: Brake::default(),
                     other_agent: agent_programs[1].clone(),
                 }),
             };
             let brake = trouble.as_ref().map(|trouble| &trouble.brake);
-            let programs = cluster::programs_of(&directories, &agent_programs[0], duty, user, brake)?;
+            let mut programs = cluster::programs_of(&directories, &agent_programs[0], duty, user, brake)?;
+            if options.store == StoreChoice::Etcd && etcd::has_member(place) {
+                let brake = trouble.as_ref().map(|trouble| &trouble.etcd_brake);
+                programs.insert(0, etcd::member(place, &directories, brake)?);
+            }
             let host = Host::new(place, directories, network.namespace(place), network.links(), programs);
             let host = host.map_err(failed)?;
             Ok(match trouble {
@@ -234,6 +242,12 @@ impl Lab {
                 })
             })?,
             Fault::Upgrade(target) => self.each(target, Host::upgrade)?,
+            Fault::SlowEtcd(target, delay_ms) => self.each(target, |host| {
+                with_trouble(host, |it| {
+                    it.etcd_brake.set(*delay_ms);
+                    Ok(())
+                })
+            })?,
         }
         Ok(())
     }

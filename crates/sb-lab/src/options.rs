@@ -66,6 +66,37 @@ impl Profile {
     }
 }
 
+/// Where the cluster keeps its record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum StoreChoice {
+    /// In the agents themselves.
+    #[default]
+    Raft,
+    /// In an etcd of five members, one at each site.
+    Etcd,
+}
+
+/// Whether a primary may go on without the store, by everybody's promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Failsafe {
+    /// It ends with its lease.
+    #[default]
+    Off,
+    /// It asks every server that could take over.
+    On,
+}
+
+impl Failsafe {
+    /// The word that `policy.json` uses.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::On => "on",
+        }
+    }
+}
+
 /// The story that a demo tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Scenario {
@@ -155,6 +186,12 @@ pub struct LabOptions {
     /// Failover timings
     #[arg(long, value_enum, default_value = "default")]
     pub profile: Profile,
+    /// Where the cluster keeps its record: in the agents, or in an etcd of five members
+    #[arg(long, value_enum, default_value = "raft")]
+    pub store: StoreChoice,
+    /// Whether a primary may go on while the store is away, by everybody's promise
+    #[arg(long, value_enum, default_value = "off")]
+    pub failsafe: Failsafe,
     /// Where the servers' files live: `memory`, or a directory for measurements on a real disk
     #[arg(long, default_value = "memory", value_name = "memory|DIR")]
     pub storage: Storage,
@@ -174,6 +211,8 @@ impl Default for LabOptions {
         Self {
             durability: Durability::Sync,
             profile: Profile::Default,
+            store: StoreChoice::Raft,
+            failsafe: Failsafe::Off,
             storage: Storage::Memory,
             logs: PathBuf::from("/tmp/show-build-lab-logs"),
             equipment: Equipment::Plain,

@@ -31,6 +31,9 @@ const ENTRIES: [Entry; 7] = [
     entry("office", "ravena", 1, 100),
 ];
 
+/// The word for every server at once.
+pub const EVERYWHERE: &str = "all";
+
 /// How many servers there are.
 pub const SERVERS_COUNT: usize = ENTRIES.len() - 1;
 
@@ -104,7 +107,7 @@ impl<'de> serde::Deserialize<'de> for Place {
     }
 }
 
-/// One server, the office, or every server of a site: the words that faults accept.
+/// One server, the office, every server of a site, or every server: the words that faults accept.
 ///
 /// A site's name does not mean the office: clients there keep their own line, so that they see both sides of a
 /// partition and would notice two primaries.
@@ -112,6 +115,7 @@ impl<'de> serde::Deserialize<'de> for Place {
 pub fn members(name: &str) -> Vec<Place> {
     match Place::named(name) {
         Some(place) => vec![place],
+        None if name == EVERYWHERE => Place::servers().collect(),
         None => Place::servers().filter(|place| place.site() == name).collect(),
     }
 }
@@ -155,6 +159,7 @@ mod tests {
         assert_eq!(names("tucson"), ["tucson-1"]);
         assert_eq!(names("burlington-1"), ["burlington-1"]);
         assert_eq!(names("office"), ["office"]);
+        assert_eq!(names("all").len(), SERVERS_COUNT);
         assert!(names("nowhere").is_empty());
     }
 }

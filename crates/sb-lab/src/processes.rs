@@ -35,6 +35,7 @@ impl HostProcess {
         match (program, word(1)) {
             ("sb-agent", "guard") => Some(Part::Guard),
             ("sb-agent", _) => Some(Part::Agent),
+            ("etcd", _) => Some(Part::Etcd),
             ("postgres", argument) if argument.starts_with('-') => Some(Part::Postgres),
             _ => None,
         }
@@ -123,6 +124,7 @@ mod tests {
         assert_eq!(part_of(b"/x/sb-agent\0guard\0--run-dir\0/r\0"), Some(Part::Guard));
         assert_eq!(part_of(b"/x/sb-agent\0run\0--run-dir\0/r\0"), Some(Part::Agent));
         assert_eq!(part_of(b"/usr/lib/postgresql/15/bin/postgres\0-D\0/d\0"), Some(Part::Postgres));
+        assert_eq!(part_of(b"/usr/bin/etcd\0--name\0ravena-1\0"), Some(Part::Etcd));
         assert_eq!(part_of(b"postgres: ravena-1: walwriter \0"), None);
         assert_eq!(part_of(b"sleep\x0060\0"), None);
         assert_eq!(part_of(b""), None);

@@ -10,7 +10,7 @@ use sb_failover::{Armed, BootTime, Event, GuardReport, Processes, Term};
 use tokio::sync::{Mutex, Notify, mpsc, watch};
 
 use crate::guard::{
-    BootNanos, ConnectLimits, GuardClient, GuardClientError, GuardEvents, GuardNotice, GuardStatus,
+    BootNanos, ConnectLimits, Fallen, GuardClient, GuardClientError, GuardEvents, GuardNotice, GuardStatus,
     Postmaster, Proof, Role, StartSpec, Term as GuardTerm, socket_path,
 };
 use crate::journal::{Entry, Journal};
@@ -62,6 +62,8 @@ struct Inner {
     /// Set while the guard is connected and does not answer.
     silent: AtomicBool,
     last_resort: LastResort,
+    /// The fence that was written down last.
+    fallen: std::sync::Mutex<Option<Fallen>>,
     journal: Arc<Journal>,
     /// Rung when PostgreSQL's processes have changed.
     changed: Notify,
@@ -99,6 +101,7 @@ impl GuardLink {
             starting: Mutex::new(()),
             silent: AtomicBool::new(false),
             last_resort: LastResort::default(),
+            fallen: std::sync::Mutex::new(None),
             journal,
             changed: Notify::new(),
         };
@@ -180,9 +183,24 @@ impl GuardLink {
 
     fn note_word(&self, status: &GuardStatus) {
         self.inner.last_resort.note_postmaster(status);
+        self.note_fallen(status.fallen);
         if self.inner.silent.swap(false, Ordering::SeqCst) {
             self.inner.journal.record(Entry::new("guard.answers", "the guard answers again"));
         }
+    }
+
+    /// Writes down a fence that fell, once for each, also when this agent was stopped or not there then.
+    fn note_fallen(&self, fallen: Option<Fallen>) {
+        let Some(fallen) = fallen else { return };
+        let before = self.inner.fallen.lock().expect("nothing panics while it is held").replace(fallen);
+        if before == Some(fallen) {
+            return;
+        }
+        let ago = BootNanos::now().since(fallen.deadline).as_millis();
+        let took = fallen.gone_at.since(fallen.deadline).as_millis();
+        let message = "the guard ended PostgreSQL at the deadline of its lease";
+        let detail = format!("The deadline passed {ago} ms ago; {took} ms later nothing was left.");
+        self.inner.journal.record(Entry::new("guard.fenced", message).term(fallen.term.get()).detail(detail));
     }
 
     /// How many fences there were: to be taken when an operation begins.

@@ -80,6 +80,17 @@ pub fn entry(entry: &JournalEntry) -> Entry {
             Entry::new("durability.formed", message).term(term.get()).detail(names(voters))
         }
         JournalEntry::PromiseChanged { wanted, number } => asked_for(*wanted, *number),
+        JournalEntry::Opening { term } => {
+            Entry::new("clients.opening", "clients are about to be let in").term(term.get())
+        }
+        JournalEntry::DeadlinePassed { term, ago_ms, lead_ms } => {
+            deadline_passed(*ago_ms, *lead_ms).term(term.get())
+        }
+        JournalEntry::Claiming { term, own, told, missing_bytes, silent_ms } => {
+            let told = told.as_ref().map(place);
+            let detail = claim(&place(own), told.as_deref(), *missing_bytes, *silent_ms);
+            Entry::new("failover.claiming", "this server asks for the lease").term(term.get()).detail(detail)
+        }
         JournalEntry::OperationFailed { operation, detail } => {
             Entry::new("operation.failed", format!("{operation} did not succeed; it is tried again"))
                 .detail(detail.clone())
@@ -97,6 +108,24 @@ fn failsafe_refused(by: &ServerName, reason: &FailsafeRefusal) -> Entry {
 fn lease_length(before_ms: u64, ttl_ms: u64, why: PaceReason) -> Entry {
     let message = format!("the lease is {ttl_ms} ms long now, it was {before_ms} ms");
     Entry::new("lease.length", message).detail(format!("{why}. A failover waits for this long."))
+}
+
+fn deadline_passed(ago_ms: u64, lead_ms: u64) -> Entry {
+    Entry::new("lease.ended", "no renewal counted before the deadline: PostgreSQL is ended")
+        .detail(format!("The deadline passed {ago_ms} ms ago; the lease itself ends {lead_ms} ms after it."))
+}
+
+fn claim(own: &str, told: Option<&str>, missing_bytes: Option<u64>, silent_ms: u64) -> String {
+    let missing = match missing_bytes {
+        Some(0) => "all of that is here".to_owned(),
+        Some(bytes) => format!("{bytes} bytes of that are missing here"),
+        None => "how much of that is here cannot be said".to_owned(),
+    };
+    let told = told.map_or("nothing".to_owned(), str::to_owned);
+    format!(
+        "It stands at {own}. The primary's last word, {silent_ms} ms ago, was {told}: {missing}. What it confirmed \
+         after that word is not known."
+    )
 }
 
 fn fell_back(silent: &BTreeSet<ServerName>) -> Entry {

@@ -1,16 +1,34 @@
 //! An election, seen by one frozen standby: report, judge the reports, fetch, claim.
 
+use std::sync::Arc;
+
 use sb_pgtypes::Position;
 use sb_topology::ServerName;
 
 use crate::elect::{elect_mutated, everybody_reported, most_log};
-use crate::record::{Proof, Standing, TransferKind};
+use crate::record::{Proof, Standing, TransferKind, missing};
 use crate::timings::ms;
-use crate::{BootTime, ClusterRecord, Command, Election, JournalEntry, Ranked, Rejection, Request, Trigger};
+use crate::{
+    BootTime, ClusterRecord, Command, Election, JournalEntry, Judgement, Ranked, Rejection, Request, Trigger,
+    judge,
+};
 
 use super::Machine;
+use super::pace::whole_ms;
 use super::sync::Doubt;
 use super::work::Purpose;
+
+/// How often one lease's succession is journalled: reports that keep changing must not fill the journal.
+const JUDGEMENTS_PER_LEASE_MAX: usize = 16;
+
+/// The judgement told last.
+#[derive(Debug)]
+pub(super) struct Judged {
+    /// From which record: the same one is judged once.
+    record: Arc<ClusterRecord>,
+    judgement: Judgement,
+    told: usize,
+}
 
 impl Machine {
     pub(super) fn step_frozen(&mut self) {
@@ -22,6 +40,7 @@ impl Machine {
         };
         self.report(&position);
         if let Some(proof) = self.first_turn(&position) {
+            self.tell_judgement();
             return self.claim(position, proof);
         }
         let Some(begins) = self.counting_begins_at() else {
@@ -30,12 +49,37 @@ impl Machine {
         if !self.reached(begins) {
             return;
         }
+        self.tell_judgement();
         let Some(record) = self.record.clone() else {
             return;
         };
         match elect_mutated(&record, self.mutant) {
             Election::Decided(ranked) => self.take_turn(position, &ranked),
             Election::Blocked(why) => self.blocked(position, why),
+        }
+    }
+
+    /// Journals how the reports are judged, once for each different judgement of one lease.
+    fn tell_judgement(&mut self) {
+        let Some(record) = self.record.clone() else {
+            return;
+        };
+        if self.judged.as_ref().is_some_and(|judged| Arc::ptr_eq(&judged.record, &record)) {
+            return;
+        }
+        let Some(judgement) = judge(&record) else {
+            return;
+        };
+        let before = self.judged.take().filter(|j| {
+            (j.judgement.term, j.judgement.seq) == (judgement.term, judgement.seq)
+        });
+        let told = before.as_ref().map_or(0, |before| before.told);
+        let same = before.is_some_and(|before| before.judgement == judgement);
+        let tell = !same && told < JUDGEMENTS_PER_LEASE_MAX;
+        self.judged =
+            Some(Judged { record, judgement: judgement.clone(), told: told + usize::from(tell) });
+        if tell {
+            self.journal(JournalEntry::Judged(Box::new(judgement)));
         }
     }
 
@@ -230,6 +274,7 @@ impl Machine {
             return;
         }
         if self.may_ask(Purpose::Takeover) {
+            self.journal_claim(&position);
             self.send_takeover(position, proof);
         }
     }
@@ -240,6 +285,18 @@ impl Machine {
         // In a term that has just begun nobody has proposed anything yet.
         self.doubt = Doubt::Nothing;
         self.go(Trigger::LeaseMineUnpromoted);
+    }
+
+    /// What a takeover may cost is known now: the takeover itself replaces what the holder told.
+    fn journal_claim(&mut self, own: &Position) {
+        let (Some(record), Some(promise)) = (self.record.clone(), self.promise) else {
+            return;
+        };
+        let told = record.position.clone();
+        let missing_bytes = told.as_ref().and_then(|told| missing(own, &record.recorded_part(told)));
+        let silent_ms = self.watch.seen_at().map_or(0, |at| whole_ms(self.now.since(at)));
+        let (term, own) = (promise.term.next(), own.clone());
+        self.journal(JournalEntry::Claiming { term, own, told, missing_bytes, silent_ms });
     }
 
     /// The winner's lease counts from before this proposal (L1), so no renewal is needed before it promotes.

@@ -32,8 +32,14 @@ pub struct Explanation {
     pub next: String,
 }
 
+impl Gate {
+    pub(crate) fn new(name: &str, observed: impl ToString, limit: impl ToString, ok: bool) -> Self {
+        Self { name: name.into(), observed: observed.to_string(), limit: limit.to_string(), ok }
+    }
+}
+
 fn gate(name: &str, observed: impl ToString, limit: impl ToString, ok: bool) -> Gate {
-    Gate { name: name.into(), observed: observed.to_string(), limit: limit.to_string(), ok }
+    Gate::new(name, observed, limit, ok)
 }
 
 impl Machine {

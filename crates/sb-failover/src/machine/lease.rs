@@ -1,8 +1,9 @@
 //! Keeping the lease: renewals, and the moment when the right to write has ended.
 
 use crate::timings::ms;
-use crate::{BootTime, Request, Role, Term, Trigger};
+use crate::{BootTime, JournalEntry, Request, Role, Term, Trigger};
 
+use super::pace::whole_ms;
 use super::work::Purpose;
 use super::{AfterFence, Machine, State};
 
@@ -52,6 +53,7 @@ impl Machine {
         if self.may_be_writable() {
             let over = self.fence_at();
             if over.is_none_or(|at| self.reached(at)) {
+                self.journal_deadline(over);
                 self.after_fence = AfterFence::Resume;
                 return self.go(Trigger::DeadlinePassed);
             }
@@ -61,6 +63,14 @@ impl Machine {
             self.ask_failsafe();
         }
         self.arm();
+    }
+
+    fn journal_deadline(&mut self, passed: Option<BootTime>) {
+        if let Some(at) = passed {
+            let ago_ms = whole_ms(self.now.since(at));
+            let (term, lead_ms) = (self.keeper.term, self.timings().fence_lead_ms);
+            self.journal(JournalEntry::DeadlinePassed { term, ago_ms, lead_ms });
+        }
     }
 
     /// When the guard kills: the fence lead before the lease ends.

@@ -38,6 +38,7 @@ use crate::{
     Promise, Session, Term, Timings, Trigger,
 };
 use answers::Answers;
+use election::Judged;
 use failsafe::FailsafeNews;
 use guard::Told;
 use hold::Hold;
@@ -195,6 +196,8 @@ pub struct Machine {
     failsafe_news: FailsafeNews,
     /// How long the own lease should be.
     pace: Pace,
+    /// How the succession of the lease at hand was judged last.
+    judged: Option<Judged>,
 }
 
 impl Machine {
@@ -245,6 +248,7 @@ impl Machine {
             hold: Hold::resume(persisted.failsafe, now),
             failsafe_news: FailsafeNews::default(),
             pace: Pace::default(),
+            judged: None,
         }
     }
 

@@ -135,7 +135,7 @@ fn steps_for(needed_ms: u64, timings: &Timings) -> u64 {
     needed_ms.saturating_sub(timings.ttl_ms).div_ceil(step_ms(timings)).min(longest)
 }
 
-fn whole_ms(time: Duration) -> u64 {
+pub(super) fn whole_ms(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 

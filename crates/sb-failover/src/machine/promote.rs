@@ -99,7 +99,8 @@ impl Machine {
             return;
         }
         self.tend_sync(Some(end.flushed));
-        if self.may_open(end.flushed) {
+        if self.may_open(end.flushed) && self.idle() {
+            self.journal(JournalEntry::Opening { term });
             self.begin(|op| Command::OpenClients { op, term });
         }
     }

@@ -60,13 +60,16 @@ impl Machine {
     pub(super) fn point(&mut self, upstream: Option<ServerName>) {
         let stopped =
             self.postgres_is_gone() || self.postgres.as_ref().is_some_and(|p| p.role == Role::Stopped);
+        if !(stopped || self.pointed.as_ref() != Some(&upstream)) || !self.idle() {
+            return;
+        }
+        if let Some(upstream) = upstream.clone() {
+            let term = self.term();
+            self.journal(JournalEntry::Following { upstream, term });
+        }
         if stopped {
             self.begin(|op| Command::StartStandby { op, upstream });
-        } else if self.pointed.as_ref() != Some(&upstream) && self.idle() {
-            if let Some(upstream) = upstream.clone() {
-                let term = self.term();
-                self.journal(JournalEntry::Following { upstream, term });
-            }
+        } else {
             self.begin(|op| Command::Follow { op, upstream });
         }
     }

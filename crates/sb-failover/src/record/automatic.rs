@@ -25,7 +25,7 @@ impl From<Result<(), NotAutomatic>> for Automatic {
 impl ClusterRecord {
     /// What a takeover needs beside its proof of the data: that nobody has paused failover, and that it is automatic
     /// here; or a person who named this very server.
-    pub(super) fn prove_wanted(&self, by: &ServerName) -> Outcome {
+    pub(crate) fn prove_wanted(&self, by: &ServerName) -> Outcome {
         if self.transfer.as_ref().is_some_and(|t| t.to.as_ref() == Some(by)) {
             return Ok(());
         }

@@ -126,7 +126,7 @@ impl ClusterRecord {
         self.prove_missing_at_most(position, accept_data_loss_bytes)
     }
 
-    fn prove_missing_at_most(&self, position: &Position, allowed: u64) -> Outcome {
+    pub(crate) fn prove_missing_at_most(&self, position: &Position, allowed: u64) -> Outcome {
         let Some(last) = &self.position else {
             return Ok(());
         };
@@ -134,7 +134,7 @@ impl ClusterRecord {
         if bytes > allowed { Err(Rejection::TooFarBehind { bytes, allowed }) } else { Ok(()) }
     }
 
-    fn prove_contains_reports(&self, by: &ServerName, position: &Position) -> Outcome {
+    pub(crate) fn prove_contains_reports(&self, by: &ServerName, position: &Position) -> Outcome {
         for (server, report) in self.valid_reports().filter(|(s, _)| *s != by) {
             if !position.contains(&self.recorded_part(&report.position)) {
                 return Err(Rejection::Behind { server: server.clone() });

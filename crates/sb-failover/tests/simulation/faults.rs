@@ -29,6 +29,9 @@ impl World {
         if self.profile.failsafe && self.rng.chance(25) {
             self.store_in_trouble(victim);
         }
+        if self.profile.failsafe && self.rng.chance(10) {
+            self.forget_a_promise();
+        }
         // Troubles come in pairs.
         if self.rng.chance(30) {
             let cut = self.around(victim, true, true);
@@ -104,6 +107,27 @@ impl World {
             _ => Fault::AgentFrozen(other),
         };
         self.after(later, What::Strike { fault, lasts_ms: (100, 6_000) });
+    }
+
+    /// A lease is made longer; before it is renewed at that length the store goes, so that the others are asked for
+    /// more than the last renewal says. Then the holder's agent hangs, somebody restarts, and the store is back.
+    fn forget_a_promise(&mut self) {
+        let Some(holder) = (0..self.servers.len()).find(|s| self.servers[*s].is_primary()) else {
+            return;
+        };
+        let (first, goes) = (1_000, self.rng.range(1_010, 1_400));
+        self.ask_for_lease(2_500, 0);
+        self.ask_for_lease(9_000, first * MS);
+        self.after(goes * MS, What::Strike { fault: Fault::StoreDown, lasts_ms: (1_500, 2_500) });
+        let hangs = goes + self.rng.range(900, 1_500);
+        self.after(hangs * MS, What::Strike { fault: Fault::AgentFrozen(holder), lasts_ms: (7_000, 9_000) });
+        for other in (0..self.servers.len()).filter(|s| *s != holder) {
+            let restarts = hangs + self.rng.range(0, 100);
+            self.after(
+                restarts * MS,
+                What::Strike { fault: Fault::AgentRestarts(other), lasts_ms: (100, 200) },
+            );
+        }
     }
 
     /// Half of the time the primary.
@@ -306,8 +330,14 @@ impl World {
 
     fn ask_for_timings(&mut self) {
         let ttl_ms = [2_500, 3_500, 6_000][self.rng.pick(3)];
+        let delay = self.ns((1, 50));
+        self.ask_for_lease(ttl_ms, delay);
+    }
+
+    fn ask_for_lease(&mut self, ttl_ms: u64, delay: u64) {
         let timings = Timings { ttl_ms, ..self.profile.timings.clone() };
         let lag_bytes_max = self.store.newest().lag_bytes_max;
-        self.ask(Request::SetTimings { timings, lag_bytes_max });
+        let request = Box::new(Request::SetTimings { timings, lag_bytes_max });
+        self.after(delay, What::Arrive { server: None, request, tries: 0 });
     }
 }

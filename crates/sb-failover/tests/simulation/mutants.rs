@@ -80,7 +80,7 @@ fn failsafe_must_catch(mutant: Mutant, schedules_max: u64) {
 
 #[test]
 fn a_promise_to_the_holder_that_is_not_stored_is_caught() {
-    failsafe_must_catch(Mutant::FailsafeNotStored, 2_000);
+    failsafe_must_catch(Mutant::FailsafeNotStored, 200);
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::etcd;
 use crate::layout::Duty;
-use crate::options::LabOptions;
+use crate::options::{LabOptions, StoreChoice};
 use crate::place::Place;
 
 /// The application's database.
@@ -83,9 +84,14 @@ fn server(place: Place, duty: Duty) -> Value {
 }
 
 fn policy(options: &LabOptions) -> Value {
+    let store = match options.store {
+        StoreChoice::Raft => json!({ "kind": "raft" }),
+        StoreChoice::Etcd => json!({ "kind": "etcd", "endpoints": etcd::endpoints() }),
+    };
     json!({
-        "failover": { "profile": options.profile.as_str() },
+        "failover": { "profile": options.profile.as_str(), "failsafe": options.failsafe.as_str() },
         "durability": { "mode": options.durability.as_str() },
+        "store": store,
     })
 }
 

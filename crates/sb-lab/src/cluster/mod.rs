@@ -3,6 +3,7 @@
 mod agents;
 mod bundles;
 mod documents;
+pub mod etcd;
 mod programs;
 
 pub use agents::Agents;

@@ -37,6 +37,9 @@ pub enum ProgramsError {
     /// The lab runs as root, and PostgreSQL may not.
     #[error("there is no user `postgres` for PostgreSQL to run as")]
     NoPostgresUser,
+    /// The cluster's record is to be in etcd, and there is none.
+    #[error("found no `etcd`")]
+    NoEtcd,
     /// A file or directory could not be prepared.
     #[error("could not prepare `{path}`")]
     Prepare {

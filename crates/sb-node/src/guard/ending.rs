@@ -29,11 +29,6 @@ pub(super) struct Killing {
     found: u32,
 }
 
-/// The deadline has passed.
-pub(super) struct Fence {
-    deadline: BootNanos,
-}
-
 impl Guard {
     /// Lets the fence fall over a process of its own, by the very path that the real one takes: it works here and
     /// now, and every page of it has been used and is thereby locked in memory.
@@ -55,12 +50,6 @@ impl Guard {
         self.ledger = Ledger::new();
         self.duty = Duty::Service;
         Ok(())
-    }
-
-    /// The deadline has passed.
-    pub(super) fn begin_fence(&mut self, deadline: BootNanos, now: BootNanos) {
-        self.fence = Some(Fence { deadline });
-        self.begin_killing(now);
     }
 
     /// Ends every descendant: asked at once, killed a little later.
@@ -114,7 +103,7 @@ impl Guard {
             return;
         }
         let now = BootNanos::now();
-        let fenced = self.ledger.gone();
+        let fallen = self.ledger.gone(now);
         if let Some(watchdog) = &mut self.watchdog {
             watchdog.rest();
         }
@@ -124,8 +113,8 @@ impl Guard {
             self.reaper.note.forget();
             self.tell_exit(child, exit, found);
         }
-        if let (Some(term), Some(fence)) = (fenced, self.fence.take()) {
-            self.tell_fenced(term, found, now.since(fence.deadline));
+        if let Some(fallen) = fallen {
+            self.tell_fenced(fallen.term, found, now.since(fallen.deadline));
         }
         for waiter in std::mem::take(&mut self.waiting_for_proof).into_iter().flatten() {
             let proof = Proof { descendants: 0, took_ms: millis(now.since(waiter.since)) };
@@ -134,7 +123,9 @@ impl Guard {
     }
 
     fn ledger_is_quiet(&self) -> bool {
-        self.fence.is_none() && self.killing.is_none() && self.waiting_for_proof.iter().all(Option::is_none)
+        !self.ledger.is_falling()
+            && self.killing.is_none()
+            && self.waiting_for_proof.iter().all(Option::is_none)
     }
 
     fn tell_fenced(&mut self, term: Term, killed: u32, took: Duration) {

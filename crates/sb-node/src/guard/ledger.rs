@@ -1,7 +1,7 @@
 //! What the guard permits: terms, the deadline and the postmaster's role, without clock, processes or sockets.
 
 use super::clock::BootNanos;
-use super::messages::{Armed, Refusal, Role, Term};
+use super::messages::{Armed, Fallen, Refusal, Role, Term};
 
 /// Where the one postmaster is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,16 +21,16 @@ pub(super) enum Life {
 pub(super) struct Ledger {
     highest_term: Option<Term>,
     armed: Option<Armed>,
-    /// The term whose deadline has passed while its backends may still live.
-    falling: Option<Term>,
-    fenced: Option<Term>,
+    /// The deadline that has passed while its backends may still live.
+    falling: Option<Armed>,
+    fallen: Option<Fallen>,
     fences: u64,
     life: Life,
 }
 
 impl Ledger {
     pub(super) fn new() -> Self {
-        Self { highest_term: None, armed: None, falling: None, fenced: None, fences: 0, life: Life::Gone }
+        Self { highest_term: None, armed: None, falling: None, fallen: None, fences: 0, life: Life::Gone }
     }
 
     pub(super) fn highest_term(&self) -> Option<Term> {
@@ -41,8 +41,13 @@ impl Ledger {
         self.armed
     }
 
-    pub(super) fn fenced(&self) -> Option<Term> {
-        self.fenced
+    pub(super) fn fallen(&self) -> Option<Fallen> {
+        self.fallen
+    }
+
+    /// Whether a deadline has passed while something may still live.
+    pub(super) fn is_falling(&self) -> bool {
+        self.falling.is_some()
     }
 
     pub(super) fn fences(&self) -> u64 {
@@ -78,7 +83,7 @@ impl Ledger {
         }
         self.highest_term = Some(term);
         self.armed = Some(Armed { term, fence_at });
-        self.fenced = None;
+        self.fallen = None;
         Ok(())
     }
 
@@ -152,20 +157,19 @@ impl Ledger {
         self.life = Life::Ending;
     }
 
-    /// No descendant is left. Returns the term whose fence is complete by that.
-    pub(super) fn gone(&mut self) -> Option<Term> {
+    /// No descendant is left. Returns the fence that is complete by that.
+    pub(super) fn gone(&mut self, now: BootNanos) -> Option<Fallen> {
         self.life = Life::Gone;
-        if self.falling.is_some() {
-            self.fenced = self.falling;
-        }
-        self.falling.take()
+        let falling = self.falling.take()?;
+        self.fallen = Some(Fallen { term: falling.term, deadline: falling.fence_at, gone_at: now });
+        self.fallen
     }
 
     /// Whether the deadline passes now. Returns its term, once; the deadline is used up by it.
     pub(super) fn expire(&mut self, now: BootNanos) -> Option<Term> {
         let armed = self.armed.filter(|armed| armed.fence_at <= now)?;
         self.armed = None;
-        self.falling = Some(armed.term);
+        self.falling = Some(armed);
         self.fences += 1;
         self.ending();
         Some(armed.term)
@@ -264,8 +268,9 @@ mod tests {
     fn after_the_proof_the_same_term_needs_to_be_armed_again() {
         let mut ledger = running(writable(5));
         ledger.expire(SOON).unwrap();
-        assert_eq!(ledger.gone(), Some(term(5)));
-        assert_eq!(ledger.fenced(), Some(term(5)));
+        let fallen = Fallen { term: term(5), deadline: SOON, gone_at: LATER };
+        assert_eq!(ledger.gone(LATER), Some(fallen));
+        assert_eq!(ledger.fallen(), Some(fallen));
         let unarmed = Refusal::NotArmed { asked: term(5), armed: None };
         assert_eq!(ledger.may_start(writable(5), SOON), Err(unarmed));
         ledger.arm(term(5), LATER, SOON).unwrap();
@@ -281,7 +286,7 @@ mod tests {
         assert_eq!(ledger.disarm(term(5)), Err(Refusal::Writable { term: term(5) }));
         ledger.ending();
         assert_eq!(ledger.disarm(term(5)), Err(Refusal::Alive));
-        ledger.gone();
+        ledger.gone(LATER);
         assert_eq!(ledger.disarm(term(5)), Ok(()));
     }
 
@@ -341,7 +346,7 @@ mod tests {
                     Step::Runs => ledger.runs(),
                     Step::Promote(number) => { let _ = ledger.promoting(term(number), at); }
                     Step::Ending => ledger.ending(),
-                    Step::Gone => { ledger.gone(); }
+                    Step::Gone => { ledger.gone(LATER); }
                     Step::Wait(nanos) => now += nanos,
                 }
                 let at = BootNanos::from_nanos(now);

@@ -244,6 +244,19 @@ pub struct GuardStatus {
     pub fences: u64,
     /// What this guard can do without, but was not permitted to have.
     pub degraded: Vec<Degradation>,
+    /// The fence that fell last, until another deadline is armed; also for an agent that was away then.
+    pub fallen: Option<Fallen>,
+}
+
+/// A deadline that passed, and what it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fallen {
+    /// The lease's term.
+    pub term: Term,
+    /// The deadline.
+    pub deadline: BootNanos,
+    /// When it was proven that nothing is left.
+    pub gone_at: BootNanos,
 }
 
 /// The postmaster's process.

@@ -54,8 +54,8 @@ pub use config::{
     CLIENTS_MAX, GuardConfig, GuardError, GuardExit, QUIT_TO_KILL_MS, SHUTDOWN_SECONDS_MAX, socket_path,
 };
 pub use messages::{
-    Armed, Degradation, GuardEvent, GuardReply, GuardRequest, GuardStatus, Postmaster, PostmasterExit, Proof,
-    Refusal, Role, RunAs, StartSpec, StopMode, Term,
+    Armed, Degradation, Fallen, GuardEvent, GuardReply, GuardRequest, GuardStatus, Postmaster,
+    PostmasterExit, Proof, Refusal, Role, RunAs, StartSpec, StopMode, Term,
 };
 
 /// Runs the guard in this process until it is terminated.

@@ -15,7 +15,7 @@ use super::alarm::Alarm;
 use super::clients::{ClientToken, Clients};
 use super::clock::BootNanos;
 use super::config::{CLIENTS_MAX, GuardConfig, GuardError, GuardExit};
-use super::ending::{Fence, Killing};
+use super::ending::Killing;
 use super::launch_report::{Report, read_report};
 use super::ledger::{Ledger, Life};
 use super::log;
@@ -43,7 +43,6 @@ pub(super) struct Guard {
     pub(super) waiting_for_proof: [Option<Waiter>; CLIENTS_MAX],
     pub(super) terminating: Option<Termination>,
     pub(super) killing: Option<Killing>,
-    pub(super) fence: Option<Fence>,
     pub(super) exit: Option<PostmasterExit>,
     pub(super) duty: Duty,
     alarm: Alarm,
@@ -109,7 +108,6 @@ impl Guard {
             waiting_for_proof: [None; CLIENTS_MAX],
             terminating: None,
             killing: None,
-            fence: None,
             exit: None,
             duty: Duty::Drill,
             alarm: Alarm::new()?,
@@ -217,9 +215,8 @@ impl Guard {
 
     /// What time brings: the deadline before all else.
     fn on_time(&mut self, now: BootNanos) {
-        let deadline = self.ledger.armed().map(|armed| armed.fence_at);
-        if let (Some(_), Some(deadline)) = (self.ledger.expire(now), deadline) {
-            self.begin_fence(deadline, now);
+        if self.ledger.expire(now).is_some() {
+            self.begin_killing(now);
         }
         if self.terminating.is_some_and(|termination| termination.kill_at <= now)
             && self.ledger.life() != Life::Gone

@@ -33,11 +33,12 @@ impl Guard {
             postmaster: self.postmaster(),
             role: self.ledger.role(),
             armed: self.ledger.armed(),
-            fenced: self.ledger.fenced(),
+            fenced: self.ledger.fallen().map(|fallen| fallen.term),
             highest_term: self.ledger.highest_term(),
             descendants: if self.ledger.life() == Life::Gone { 0 } else { self.reaper.count() },
             fences: self.ledger.fences(),
             degraded: self.degraded.clone(),
+            fallen: self.ledger.fallen(),
         }
     }
 
