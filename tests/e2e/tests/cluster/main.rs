@@ -4,6 +4,7 @@
 mod agents;
 mod durability;
 mod guard;
+mod log;
 mod returns;
 mod scenarios;
 mod scene;
@@ -35,6 +36,11 @@ fn main() -> ExitCode {
                 name: "a_person_ends_a_fall_back_whose_primary_is_lost",
                 body: durability::a_person_ends_it,
             },
+            Case {
+                name: "postgres_that_cannot_start_hands_over_without_loss",
+                body: log::postgres_cannot_start,
+            },
+            Case { name: "voters_that_are_cut_off_disturb_nobody", body: sites::voters_are_cut_off },
             Case { name: "durability_changes_while_clients_write", body: durability::changes_at_run_time },
             Case { name: "strict_waits_for_ever", body: durability::strict_waits },
             Case { name: "an_old_primary_that_boots_cut_off_stays_read_only", body: returns::boots_cut_off },
@@ -52,11 +58,24 @@ fn main() -> ExitCode {
                 body: sessions::on_a_promoted_standby,
             },
             Case { name: "a_killed_agent_costs_no_failover", body: agents::killed },
+            Case {
+                name: "the_preferred_server_fetches_what_one_far_away_has_more",
+                body: log::the_preferred_server_fetches,
+            },
+            Case {
+                name: "nobody_leads_with_too_little_until_a_person_accepts_the_loss",
+                body: log::nobody_leads_with_too_little,
+            },
             Case { name: "people_ask_and_move_the_primary_with_sb_cli", body: agents::answers_people },
             Case { name: "a_lost_witness_changes_nothing", body: sites::the_witness_is_lost },
             Case {
                 name: "two_sites_with_a_witness_survive_a_lost_site_and_no_primary_returns_alone",
                 body: sites::a_site_is_lost,
+            },
+            Case { name: "a_line_cut_between_two_sites_is_told_as_degraded", body: sites::the_line_is_cut },
+            Case {
+                name: "between_two_sites_alone_a_person_decides",
+                body: sites::a_person_decides_between_two_sites,
             },
         ],
     })
