@@ -14,6 +14,7 @@ mod history;
 mod operation;
 mod peer;
 mod problem;
+mod recovery;
 mod request;
 mod server;
 mod status;
@@ -25,6 +26,9 @@ pub use history::HistoryEntry;
 pub use operation::{Operation, OperationState, Step, StepState};
 pub use peer::{JoinAnswer, JoinRequest, PeerStatus, StoreMember};
 pub use problem::{Gate, PROBLEM_MEDIA_TYPE, Problem, Refused};
+pub use recovery::{
+    LogFork, LogPosition, RecoverRequest, RecoveryPlan, RecoveryServer, RejoinRequest, StoreWord,
+};
 pub use request::{DurabilityRequest, FailoverRequest, PauseRequest, ResumeRequest, SwitchoverRequest};
 pub use server::{
     GuardState, GuardStatus, KernelFence, LeaseStatus, Role, ServerStatus, StoreRole, SyncState,

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{HistoryEntry, ServerStatus, StoreRole};
+use crate::{HistoryEntry, LogPosition, ServerStatus, StoreRole, StoreWord};
 
 /// A server asks to become a member of the store: body of `POST /peer/v1/join`. Who asks is told by its
 /// certificate, not by this document.
@@ -13,6 +13,15 @@ pub struct JoinRequest {
     pub incarnation: u64,
     /// Where it accepts peers, as `ADDRESS:PORT`.
     pub address: String,
+    /// The newest generation of the store that it has heard of: an older store must not take it in.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub generation: u64,
+}
+
+/// An older agent does not know the field, and has no other store to take anybody into.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+const fn is_first(generation: &u64) -> bool {
+    *generation == 0
 }
 
 /// The answer to a [`JoinRequest`].
@@ -59,4 +68,10 @@ pub struct PeerStatus {
     pub store_leader: Option<String>,
     /// The primaryship that its replica of the store shows.
     pub term: Option<HistoryEntry>,
+    /// Where its copy of the database's log ends; absent when it does not know.
+    #[serde(default)]
+    pub position: Option<LogPosition>,
+    /// What its replica of the store says; absent when it has none.
+    #[serde(default)]
+    pub store: Option<StoreWord>,
 }

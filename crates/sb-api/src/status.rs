@@ -98,9 +98,9 @@ pub struct PauseStatus {
 pub struct StoreStatus {
     /// Which server leads the store; absent when the observer knows none.
     pub leader: Option<String>,
-    /// Servers whose answers count.
+    /// Servers whose answers count; empty where the store is an etcd, whose own members vote.
     pub voters: Vec<String>,
-    /// Servers that copy without a vote.
+    /// Servers that copy without a vote; empty where the store is an etcd.
     pub learners: Vec<String>,
     /// Whether the observer can reach a majority; absent when it cannot tell.
     pub majority: Option<bool>,

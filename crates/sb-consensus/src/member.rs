@@ -275,16 +275,29 @@ impl Membership {
                     self.voters.insert(*id, member);
                 }
             }
-            MembershipChange::Remove(id) => {
-                self.voters.remove(id);
-                self.learners.remove(id);
-                self.removed.push_back(*id);
-                if self.removed.len() > REMOVED_IDS_MAX {
-                    self.removed.pop_front();
-                }
-            }
+            MembershipChange::Remove(id) => self.forget(*id),
         }
         Ok(())
+    }
+
+    fn forget(&mut self, id: MemberId) {
+        self.voters.remove(&id);
+        self.learners.remove(&id);
+        self.removed.push_back(id);
+        if self.removed.len() > REMOVED_IDS_MAX {
+            self.removed.pop_front();
+        }
+    }
+
+    /// The group in which `sole` is alone, and everybody who was in this one has left.
+    pub(crate) fn succeeded_by(&self, sole: Member) -> Self {
+        let before: Vec<_> = self.members().map(|member| member.id).collect();
+        let mut group = self.clone();
+        for id in before {
+            group.forget(id);
+        }
+        group.voters.insert(sole.id, sole);
+        group
     }
 
     /// Notes where a member is now; nothing happens when it is unknown or the address malformed.

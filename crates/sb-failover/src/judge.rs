@@ -77,7 +77,14 @@ pub fn judge(record: &ClusterRecord) -> Option<Judgement> {
         }
     };
     let winner = winner.map(|w| w.server.clone());
-    Some(Judgement { term: lease.term, seq: lease.seq, holder: lease.holder.clone(), winner, verdict, candidates })
+    Some(Judgement {
+        term: lease.term,
+        seq: lease.seq,
+        holder: lease.holder.clone(),
+        winner,
+        verdict,
+        candidates,
+    })
 }
 
 /// Those that may take over, as their turns come: a person's choice, then who has the end of the former

@@ -91,6 +91,7 @@ pub struct Lab {
     agents: Agents,
     /// The agent's program, and the same under another name.
     agent_programs: [PathBuf; 2],
+    store: StoreChoice,
     files: PathBuf,
     logs: PathBuf,
     layout: Layout,
@@ -137,7 +138,17 @@ impl Lab {
         let hosts = options.layout.servers().map(host).collect::<Result<Vec<_>, LabError>>()?;
         let agents = Agents::new(Place::servers().map(|place| Directories::under(&files, place)));
         let (logs, layout) = (options.logs.clone(), options.layout);
-        Ok(Self { hosts, network, credentials, agents, agent_programs, files, logs, layout })
+        Ok(Self {
+            hosts,
+            network,
+            credentials,
+            agents,
+            agent_programs,
+            store: options.store,
+            files,
+            logs,
+            layout,
+        })
     }
 
     /// Switches every server on.
@@ -149,6 +160,12 @@ impl Lab {
     #[must_use]
     pub fn host(&self, place: Place) -> Option<&Host> {
         self.hosts.iter().find(|host| host.place() == place)
+    }
+
+    /// Where the cluster keeps its record.
+    #[must_use]
+    pub fn store(&self) -> StoreChoice {
+        self.store
     }
 
     /// Every server.

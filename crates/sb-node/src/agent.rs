@@ -29,11 +29,13 @@ use crate::packet_fence::PacketFence;
 use crate::peers::Peers;
 use crate::persisted::Memory;
 use crate::postgres::{Driver, DriverConfig, Housekeeping, Seen, Watcher};
+use crate::recovery::branch::{self, BranchWatch};
+use crate::recovery::carry_out;
 use crate::replicated::Replicated;
 use crate::runtime::{EVENTS_WAITING_MAX, Runtime};
 use crate::store::StoreOpening;
 use crate::teller::Teller;
-use crate::view::Agent;
+use crate::view::{Agent, RecoveryLine};
 use crate::{AgentError, Layout, boottime, topology_copy};
 
 /// Connections of the store's peers that may wait to be served.
@@ -61,7 +63,13 @@ pub struct AgentConfig {
 /// When it cannot begin.
 pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), AgentError> {
     let base = Base::load(&config)?;
-    let store = base.open_store().await?;
+    let opening = base.opening();
+    carry_out(&opening, &stop).await?;
+    branch::leave(&opening).await?;
+    if stop.is_cancelled() {
+        return Ok(());
+    }
+    let store = opening.open(&base.data_dir()).await?;
     base.journal.record(Entry::new("agent.started", "the agent has started"));
     let listeners = base.listen().await?;
     let mut parts = Parts::default();
@@ -104,16 +112,15 @@ impl Base {
         Ok(Self { layout, identity, credentials, secrets, tokens, topology, me, journal, memory })
     }
 
-    async fn open_store(&self) -> Result<Store<Replicated>, AgentError> {
-        let opening = StoreOpening {
+    fn opening(&self) -> StoreOpening<'_> {
+        StoreOpening {
             layout: &self.layout,
             identity: &self.identity,
             me: &self.me,
             topology: &self.topology,
             credentials: &self.credentials,
             journal: &self.journal,
-        };
-        opening.open(&self.data_dir()).await
+        }
     }
 
     async fn listen(&self) -> Result<Listeners, AgentError> {
@@ -136,8 +143,7 @@ impl Base {
         stop: &CancellationToken,
     ) -> Result<Arc<Agent>, AgentError> {
         let (sender, events) = mpsc::channel(EVENTS_WAITING_MAX);
-        let postgres_port = self.me.postgres.port().unwrap_or(PostgresPlacement::PORT_DEFAULT);
-        let fence = PacketFence::open(postgres_port).await;
+        let fence = PacketFence::open(self.me.postgres.port()).await;
         let teller = Arc::new(Teller::new(sender.clone()));
         let guard = GuardLink::spawn(
             self.layout.run_dir().to_owned(),
@@ -157,10 +163,18 @@ impl Base {
         let (turn, turn_seen) = watch::channel(None);
         let seen = watch_postgres(driver.clone(), &guard, teller, &state_seen, parts, stop);
         let operations = Operations::open(self.layout.state_dir().join("operations.json"));
+        operations.note_withdrawn(&store.watch().borrow().view.branch);
         let cluster_id = self.identity.cluster_id.clone();
         let (topology, me, credentials) = (&self.topology, &self.me, &self.credentials);
-        let membership =
-            Membership::new(store.clone(), topology.clone(), me.clone(), cluster_id, credentials.clone());
+        let generation = branch::Heard::read(&self.layout)?.generation;
+        let (membership, kept_out) = Membership::new(
+            store.clone(),
+            topology.clone(),
+            me.clone(),
+            cluster_id,
+            credentials.clone(),
+            generation,
+        );
         let failsafe = FailsafeLine::new(topology.clone(), credentials.clone(), sender.clone());
         let runtime = Runtime {
             machine,
@@ -181,6 +195,7 @@ impl Base {
         let copy = topology_copy::keep(self.layout.clone(), me, topology, &store, stop);
         parts.begin("the copy of the topology", copy);
         parts.begin("the store", until_failed(store.clone()));
+        parts.begin("the watch for a newer store", self.branch_watch(&store, stop).run());
         Ok(Arc::new(Agent {
             identity: self.identity.clone(),
             me: me.clone(),
@@ -194,7 +209,25 @@ impl Base {
             peers: Peers::spawn(topology.clone(), me.name.clone(), credentials.clone(), stop.clone()),
             operations,
             failsafe,
+            recovery: RecoveryLine {
+                layout: self.layout.clone(),
+                memory: self.memory.clone(),
+                kept_out,
+                stop: stop.clone(),
+            },
         }))
+    }
+
+    fn branch_watch(&self, store: &Store<Replicated>, stop: &CancellationToken) -> BranchWatch {
+        BranchWatch {
+            store: store.clone(),
+            layout: self.layout.clone(),
+            topology: self.topology.clone(),
+            me: self.me.clone(),
+            credentials: self.credentials.clone(),
+            journal: self.journal.clone(),
+            stop: stop.clone(),
+        }
     }
 
     fn driver(

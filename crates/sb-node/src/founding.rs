@@ -34,7 +34,13 @@ pub async fn begins_store(opening: &StoreOpening<'_>, data_dir: &Path) -> bool {
 /// Whether nothing here tells of an earlier life. The session is counted only after the store is open, so a first start
 /// that was cut short is still the first.
 fn untouched(layout: &Layout, data_dir: &Path) -> bool {
-    let traces = [layout.session_file(), layout.phase_file(), layout.promise_file(), layout.topology_file()];
+    let traces = [
+        layout.session_file(),
+        layout.phase_file(),
+        layout.promise_file(),
+        layout.topology_file(),
+        layout.branch_file(),
+    ];
     !sb_consensus::holds_log(&layout.raft_dir())
         && !sb_consensus::belongs_to_etcd(&layout.etcd_dir())
         && traces.iter().all(|trace| !trace.exists())

@@ -77,6 +77,18 @@ impl Layout {
         self.state.join("failsafe.json")
     }
 
+    /// The recovery that a person has asked for, until it is carried out.
+    #[must_use]
+    pub fn recovery_file(&self) -> PathBuf {
+        self.state.join("recovery.json")
+    }
+
+    /// The newest of the cluster's stores that this server has heard of.
+    #[must_use]
+    pub fn branch_file(&self) -> PathBuf {
+        self.state.join("branch.json")
+    }
+
     /// How often the agent has started.
     #[must_use]
     pub fn session_file(&self) -> PathBuf {

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use sb_api::{JoinAnswer, JoinRequest, Problem, Refused, StoreMember, StoreRole};
 use sb_client::trust::Credentials;
-use sb_client::{Client, PEER_PORT, Target};
+use sb_client::{CallError, Client, PEER_PORT, Target};
 use sb_consensus::{Member, MemberId, Role, Store, StoreHealth};
+use sb_failover::record::Branch;
 use sb_topology::{Server, ServerName, Topology};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::replicated::Replicated;
@@ -19,6 +21,9 @@ const ROUND_MS: u64 = 500;
 
 /// Longest wait for one answer of a peer to a request to join, in milliseconds.
 const JOIN_MS_MAX: u64 = 3_000;
+
+/// The problem of a server that was given up.
+const GIVEN_UP: &str = "join.given_up";
 
 /// Longest wait for one change of membership, in milliseconds.
 const CHANGE_MS_MAX: u64 = 2_000;
@@ -34,6 +39,8 @@ pub struct Membership {
     me: Server,
     cluster_id: String,
     credentials: Arc<Credentials>,
+    generation: u64,
+    refused: watch::Sender<Option<String>>,
     apart_rounds: u32,
 }
 
@@ -44,7 +51,7 @@ pub fn peer_address(server: &Server) -> SocketAddr {
 }
 
 impl Membership {
-    /// Membership of `me`.
+    /// Membership of `me`, which has heard of a store of `generation`; and why it is kept out, while it is.
     #[must_use]
     pub fn new(
         store: Store<Replicated>,
@@ -52,8 +59,12 @@ impl Membership {
         me: Server,
         cluster_id: String,
         credentials: Arc<Credentials>,
-    ) -> Self {
-        Self { store, topology, me, cluster_id, credentials, apart_rounds: 0 }
+        generation: u64,
+    ) -> (Self, watch::Receiver<Option<String>>) {
+        let (refused, kept_out) = watch::channel(None);
+        let membership =
+            Self { store, topology, me, cluster_id, credentials, generation, refused, apart_rounds: 0 };
+        (membership, kept_out)
     }
 
     /// Runs until `stop`.
@@ -82,7 +93,7 @@ impl Membership {
 
     /// Asks every other server in turn until one takes this one in.
     async fn ask(&self) {
-        let request = join_request(&self.store, &self.cluster_id, &self.me);
+        let request = join_request(&self.store, &self.cluster_id, &self.me, self.generation);
         for server in self.topology.servers().filter(|s| s.name != self.me.name) {
             let answer = self.ask_one(&server.name, peer_address(server), &request).await;
             let answer = match answer {
@@ -92,7 +103,10 @@ impl Membership {
                 other => other,
             };
             match answer {
-                Ok(JoinAnswer::Member { .. }) => return,
+                Ok(JoinAnswer::Member { .. }) => {
+                    self.refused.send_replace(None);
+                    return;
+                }
                 Ok(JoinAnswer::Elsewhere { leader, .. }) => tracing::debug!(%leader, "sent on once more"),
                 Err(error) => tracing::debug!(peer = %server.name, %error, "could not join"),
             }
@@ -120,14 +134,23 @@ impl Membership {
     ) -> Result<JoinAnswer, String> {
         let target = Target::peer(peer.clone(), address, &self.credentials).map_err(|e| e.to_string())?;
         let client = Client::new(target).deadline(Duration::from_millis(JOIN_MS_MAX));
-        client.join(request).await.map_err(|e| e.to_string())
+        let answer = client.join(request).await;
+        if let Err(CallError::Problem(problem)) = &answer
+            && problem.code == GIVEN_UP
+        {
+            self.refused.send_replace(Some(problem.title.clone()));
+        }
+        answer.map_err(|e| e.to_string())
     }
 
     /// Votes by the rule, and leadership beside the lease.
     async fn lead(&mut self, health: &StoreHealth) {
-        let voters = self.topology.voters();
+        let record = self.store.watch().borrow().view.clone();
+        let voters = self.topology.voters_without(&record.branch.given_up);
         let due = health.membership.learners().find(|member| {
-            let chosen = member.name.parse::<ServerName>().is_ok_and(|name| voters.contains(&name));
+            let name = member.name.parse::<ServerName>();
+            let chosen =
+                name.is_ok_and(|name| voters.contains(&name) && !self.is_stood_in_for(&name, health));
             chosen && health.progress.get(&member.id).is_some_and(|p| p.caught_up)
         });
         if let Some(member) = due {
@@ -138,6 +161,16 @@ impl Membership {
             return;
         }
         self.follow_the_lease(health).await;
+    }
+
+    /// Whether another server of the site got the vote while this one was given up. No vote is ever taken away, and two
+    /// of one site would fail together.
+    fn is_stood_in_for(&self, name: &ServerName, health: &StoreHealth) -> bool {
+        let voters = self.topology.voters();
+        let site = self.topology.site_of(name).map(|site| site.name.clone());
+        let sitting = health.membership.voters().filter_map(|member| member.name.parse::<ServerName>().ok());
+        let mut others = sitting.filter(|other| other != name && !voters.contains(other));
+        others.any(|other| self.topology.site_of(&other).map(|site| site.name.clone()) == site)
     }
 
     async fn follow_the_lease(&mut self, health: &StoreHealth) {
@@ -162,11 +195,17 @@ impl Membership {
 
 /// What `me` says when it asks to be taken in.
 #[must_use]
-pub fn join_request(store: &Store<Replicated>, cluster_id: &str, me: &Server) -> JoinRequest {
+pub fn join_request(
+    store: &Store<Replicated>,
+    cluster_id: &str,
+    me: &Server,
+    generation: u64,
+) -> JoinRequest {
     JoinRequest {
         cluster_id: cluster_id.to_owned(),
         incarnation: store.member().id.get(),
         address: peer_address(me).to_string(),
+        generation,
     }
 }
 
@@ -195,6 +234,8 @@ pub async fn admit(
     if !health.is_leader() {
         return elsewhere(&health);
     }
+    let record = store.watch().borrow().view.clone();
+    refuse_by_branch(&record.branch, peer, request.generation)?;
     let unusable = || Box::new(Problem::new(400, "join.incarnation", "an incarnation is not 0"));
     let id = MemberId::new(request.incarnation).ok_or_else(unusable)?;
     let member = Member { id, name: peer.to_string(), address: request.address };
@@ -203,6 +244,30 @@ pub async fn admit(
         Box::new(Problem::unavailable("join.not_yet", title).detail(error.to_string()))
     })?;
     Ok(JoinAnswer::Member { members: members(&store.health().borrow()) })
+}
+
+/// Keeps out who was given up, and who knows that this store was.
+fn refuse_by_branch(branch: &Branch, peer: &ServerName, generation: u64) -> Refused<()> {
+    if generation > branch.generation {
+        let title = "this store was given up, and another one recovered in its place";
+        let problem = Problem::refused("join.older_store", title);
+        let own = branch.generation;
+        return Err(Box::new(
+            problem.detail(format!("It is generation {own}, `{peer}` knows {generation}.")),
+        ));
+    }
+    if branch.given_up.contains(peer) {
+        return Err(Box::new(Problem::refused(GIVEN_UP, given_up(peer))));
+    }
+    Ok(())
+}
+
+/// What a person is told about a server that was declared lost.
+#[must_use]
+pub fn given_up(server: &ServerName) -> String {
+    format!(
+        "`{server}` was declared lost and stays out until a person lets it back in: sb-cli server rejoin {server}"
+    )
 }
 
 fn elsewhere(health: &StoreHealth) -> Refused<JoinAnswer> {
@@ -234,12 +299,33 @@ fn members(health: &StoreHealth) -> Vec<StoreMember> {
     health.membership.members().map(member).collect()
 }
 
-/// The part of every member in the store, by name.
+/// The part of every member in the store, by name; none in an etcd, whose own members vote.
 #[must_use]
 pub fn store_roles(health: &StoreHealth) -> BTreeMap<String, StoreRole> {
+    if health.etcd.is_some() {
+        return BTreeMap::new();
+    }
     members(health).into_iter().map(|member| (member.name, member.role)).collect()
 }
 
 const fn change() -> Duration {
     Duration::from_millis(CHANGE_MS_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_was_given_up_and_one_that_knows_a_newer_store_are_kept_out() {
+        let peer: ServerName = "ravena-1".parse().unwrap();
+        let branch = Branch { generation: 1, last: Some(7), given_up: [peer.clone()].into() };
+        let code = |branch: &Branch, peer: &str, generation| {
+            refuse_by_branch(branch, &peer.parse().unwrap(), generation).err().map(|problem| problem.code)
+        };
+        assert_eq!(code(&branch, "ravena-1", 1).as_deref(), Some(GIVEN_UP));
+        assert_eq!(code(&branch, "tucson-1", 1), None);
+        assert_eq!(code(&branch, "tucson-1", 0), None);
+        assert_eq!(code(&Branch::default(), "tucson-1", 1).as_deref(), Some("join.older_store"));
+    }
 }

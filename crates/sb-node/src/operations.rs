@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use sb_api::{Operation, OperationState, Problem, Step, StepState};
 use sb_consensus::Applied;
-use sb_failover::record::{Durability, TransferId};
+use sb_failover::record::{Branch, Durability, TransferId};
 use sb_failover::{ClusterRecord, Term};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -43,6 +43,13 @@ pub enum Mark {
     },
     /// It had ended when it was journalled.
     Ended,
+    /// The store is that of this recovery, and the server that it names takes writes.
+    Recovery {
+        /// Which.
+        id: u64,
+        /// The server.
+        to: String,
+    },
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -102,6 +109,20 @@ impl Operations {
             tokio::select! {
                 () = stop.cancelled() => return,
                 changed = records.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    /// Ends recoveries that this run of the agent does not go on with: their store is another one, and no intent is left.
+    pub fn note_withdrawn(&self, branch: &Branch) {
+        for tracked in &mut self.lock().operations {
+            let given_up = matches!(&tracked.mark, Mark::Recovery { id, .. } if branch.last != Some(*id));
+            if given_up && !tracked.operation.ended() {
+                let problem = Problem::refused("recover.withdrawn", "the store was not recovered")
+                    .hint("The journal says why: sb-cli events. To look again: sb-cli recover --plan");
+                tracked.operation.problem = Some(problem);
+                finish(&mut tracked.operation, OperationState::Failed, StepState::Failed);
+                tracked.mark = Mark::Ended;
             }
         }
     }
@@ -223,6 +244,10 @@ fn note_end(tracked: &mut Tracked, record: &ClusterRecord, writable: Option<&str
             let (wanted, number) = (*wanted, *number);
             return note_promise(tracked, record, wanted, number);
         }
+        Mark::Recovery { id, to } => {
+            let writes = record.branch.last == Some(*id) && writable == Some(to.as_str());
+            return !tracked.operation.ended() && writes && note_recovered(tracked, record.term());
+        }
         Mark::Ended => return false,
     };
     let pending = record.transfer.as_ref().is_some_and(|transfer| transfer.id == *id);
@@ -252,6 +277,17 @@ fn note_end(tracked: &mut Tracked, record: &ClusterRecord, writable: Option<&str
             finish(&mut tracked.operation, OperationState::Failed, StepState::Failed);
         }
     }
+    tracked.mark = Mark::Ended;
+    true
+}
+
+fn note_recovered(tracked: &mut Tracked, term: Term) -> bool {
+    if let Mark::Recovery { to, .. } = &tracked.mark {
+        tracked.operation.result = Some(format!(
+            "`{to}` is primary (term {term}) of a store of its own; servers that were not given up join it by themselves"
+        ));
+    }
+    finish(&mut tracked.operation, OperationState::Done, StepState::Done);
     tracked.mark = Mark::Ended;
     true
 }

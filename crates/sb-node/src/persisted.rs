@@ -17,10 +17,10 @@ use crate::Layout;
 /// Something that must be remembered cannot be.
 #[derive(Debug, thiserror::Error)]
 pub enum RememberError {
-    /// It cannot be read or written.
+    /// It cannot be read, written or removed.
     #[error("could not {what} `{}`", path.display())]
     Io {
-        /// `read` or `write`.
+        /// `read`, `write` or `remove`.
         what: &'static str,
         /// The file.
         path: PathBuf,
@@ -105,7 +105,11 @@ impl Memory {
     }
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, RememberError> {
+/// Reads a JSON file; [`None`] when there is none.
+///
+/// # Errors
+/// When it is there and cannot be read.
+pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, RememberError> {
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -130,6 +134,19 @@ pub fn replace<T: Serialize>(path: &Path, value: &T) -> Result<(), RememberError
         File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
     };
     write().map_err(|source| RememberError::Io { what: "write", path: path.to_owned(), source })
+}
+
+/// Removes a file, durably. One that is not there is success.
+///
+/// # Errors
+/// When that cannot be done.
+pub fn remove(path: &Path) -> Result<(), RememberError> {
+    let remove = || match std::fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all(),
+    };
+    remove().map_err(|source| RememberError::Io { what: "remove", path: path.to_owned(), source })
 }
 
 #[cfg(test)]

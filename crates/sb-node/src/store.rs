@@ -5,8 +5,11 @@ use std::sync::Arc;
 use sb_client::state::Identity;
 use sb_client::trust::Credentials;
 use sb_consensus::{
-    EtcdConfig, EtcdLogin, EtcdStore, EtcdTls, RaftConfig, RaftStore, Store, belongs_to_etcd, holds_log,
+    EtcdConfig, EtcdLogin, EtcdStore, EtcdTls, MemberId, RaftConfig, RaftStore, RecoverError, Recovered,
+    StateMachine, Store, belongs_to_etcd, holds_log,
 };
+use sb_failover::record::Recovery;
+use sb_failover::{Rejection, Request};
 use sb_topology::{EtcdPolicy, Server, StoreKind, StorePolicy, Topology};
 
 use crate::dialer::PeerDialer;
@@ -62,6 +65,20 @@ impl StoreOpening<'_> {
                 })
             }
         }
+    }
+
+    /// Makes the log of `member` the beginning of a new store, with `recovery` as its first word.
+    ///
+    /// # Errors
+    /// Why not; then the store is as it was.
+    pub fn recover(
+        &self,
+        member: MemberId,
+        recovery: &Recovery,
+    ) -> Result<Recovered, RecoverError<Rejection>> {
+        let first = Request::Recover { recovery: recovery.clone() };
+        let change = |record: &mut Replicated| record.apply(&first);
+        RaftStore::danger_recover(&self.raft(), Replicated::default(), member, change)
     }
 
     /// A server that began in one kind of store has its lease, its term and its promises there.

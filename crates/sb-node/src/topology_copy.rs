@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sb_consensus::Store;
 use sb_failover::{ClusterRecord, Request};
-use sb_topology::{Problems, Server, ServerName, Topology};
+use sb_topology::{Problems, Server, ServerName, StorePolicy, Topology};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -49,7 +49,8 @@ struct Copy {
 
 /// The topology to boot with: the copy of the one in force, else the operator's documents.
 ///
-/// The store's topology wins over the documents; where they differ the journal says so.
+/// The store's topology wins over the documents; where they differ the journal says so. How a store of the same kind is
+/// reached is for the documents to say: when etcd has moved, nobody can read in it where to.
 ///
 /// # Errors
 /// When neither can be used.
@@ -67,8 +68,23 @@ pub fn at_boot(layout: &Layout, journal: &Journal) -> Result<Topology, AgentErro
         };
     };
     let in_force = Topology::from_json(&copy.document).map_err(AgentError::Configuration)?;
-    note_difference(journal, &in_force, documents.map(|loaded| loaded.topology), copy.generation);
+    let documents = documents.map(|loaded| loaded.topology);
+    let in_force = match &documents {
+        Ok(topology) => reached_as_said(journal, in_force, &topology.policy().store),
+        Err(_) => in_force,
+    };
+    note_difference(journal, &in_force, documents, copy.generation);
     Ok(in_force)
+}
+
+fn reached_as_said(journal: &Journal, in_force: Topology, said: &StorePolicy) -> Topology {
+    let known = &in_force.policy().store;
+    if said == known || said.kind() != known.kind() {
+        return in_force;
+    }
+    let message = "the store is reached as this server's policy.json says";
+    journal.record(Entry::new("store.reached", message).detail("The topology in force says another way."));
+    in_force.with_store(said.clone())
 }
 
 fn note_difference(
@@ -168,6 +184,8 @@ async fn put_first(store: &Store<Replicated>, topology: &Topology) {
 mod tests {
     use std::path::Path;
 
+    use sb_topology::EtcdPolicy;
+
     use super::*;
 
     fn server(dir: &Path) -> (Layout, Journal) {
@@ -189,6 +207,28 @@ mod tests {
         let tucson = in_force.sites().iter().find(|site| site.name.as_str() == "tucson").unwrap();
         assert_eq!(tucson.label, "Tucson, Arizona");
         assert_eq!(journal.since(0, 10).last().unwrap().kind, "topology.differs");
+    }
+
+    #[test]
+    fn an_etcd_that_has_moved_is_found_by_the_documents_and_no_other_store_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let (layout, journal) = server(dir.path());
+        let etcd = |host: &str| {
+            StorePolicy::Etcd(EtcdPolicy {
+                endpoints: vec![format!("http://{host}:2379").parse().unwrap()],
+                ca_file: None,
+                client: None,
+                login: None,
+            })
+        };
+        let in_force = || at_boot(&layout, &journal).unwrap().with_store(etcd("10.0.1.1"));
+
+        let moved = reached_as_said(&journal, in_force(), &etcd("10.0.9.1"));
+        assert_eq!(moved.policy().store, etcd("10.0.9.1"));
+        assert_eq!(journal.since(0, 10).last().unwrap().kind, "store.reached");
+
+        let raft = reached_as_said(&journal, in_force(), &StorePolicy::Raft);
+        assert_eq!(raft.policy().store, etcd("10.0.1.1"), "the kind of store stays");
     }
 
     #[test]

@@ -80,6 +80,7 @@ pub fn entry(entry: &JournalEntry) -> Entry {
             Entry::new("durability.formed", message).term(term.get()).detail(names(voters))
         }
         JournalEntry::PromiseChanged { wanted, number } => asked_for(*wanted, *number),
+        JournalEntry::Judged(judgement) => Entry::new("failover.judged", judgement.verdict.clone()),
         JournalEntry::Opening { term } => {
             Entry::new("clients.opening", "clients are about to be let in").term(term.get())
         }

@@ -4,7 +4,7 @@ use crate::documents::{DatabaseDocument, PolicyDocument, SitesDocument};
 use crate::load::load_stored;
 use crate::{
     DatabaseSettings, DisabledSite, Documents, Durability, NetworkSettings, Password, Policy, Problems,
-    Server, ServerName, Site, SiteName, SiteRole, render,
+    Server, ServerName, Site, SiteName, SiteRole, StorePolicy, render,
 };
 
 /// The cluster as its operator wants it: whole, consistent, immutable.
@@ -113,6 +113,13 @@ impl Topology {
     pub fn sync_servers(&self) -> impl Iterator<Item = &Server> + Clone {
         let eligible = self.sites.iter().filter(|site| site.is_sync());
         eligible.flat_map(|site| &site.servers).filter(|server| server.has_postgres())
+    }
+
+    /// The same cluster, whose record is reached in another way: where an etcd is, and by which files it is trusted, is
+    /// a matter of each server.
+    #[must_use]
+    pub fn with_store(self, store: StorePolicy) -> Self {
+        Self { policy: Policy { store, ..self.policy }, ..self }
     }
 
     /// The documents that, read again, give this topology and these settings.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Server, ServerName, Site, SiteName, Topology};
+use crate::{Server, ServerName, Site, SiteName, StoreKind, Topology};
 
 /// From this many sites on, each has one voter; below, every server votes.
 pub(crate) const SITES_FOR_ONE_VOTER_EACH: usize = 3;
@@ -34,8 +34,16 @@ impl Topology {
     /// excludes it, `true` takes the site's vote (several `true` in one site all vote).
     #[must_use]
     pub fn voters(&self) -> BTreeSet<ServerName> {
+        self.voters_without(&BTreeSet::new())
+    }
+
+    /// The servers that vote while those of `gone` are out: where a site's voter is among them, the next one of the
+    /// site by the same rule.
+    #[must_use]
+    pub fn voters_without(&self, gone: &BTreeSet<ServerName>) -> BTreeSet<ServerName> {
         let one_each = self.sites().len() >= SITES_FOR_ONE_VOTER_EACH;
-        self.sites().iter().flat_map(|site| site_voters(site, one_each)).map(|s| s.name.clone()).collect()
+        let voters = self.sites().iter().flat_map(|site| site_voters(site, one_each, gone));
+        voters.map(|server| server.name.clone()).collect()
     }
 
     /// The sites that have a voter: what can fail together counts once.
@@ -45,13 +53,16 @@ impl Topology {
         self.servers().filter(|s| voters.contains(&s.name)).map(|s| s.site.clone()).collect()
     }
 
-    /// Whether a server may take over by itself here.
+    /// Whether a server may take over by itself here. Where etcd keeps the record, its own quorum tells a lost site from
+    /// a lost line, and the servers may stand at two sites.
     ///
     /// # Errors
     /// Why not: an even number of voters, or fewer than three sites with one.
     pub fn automatic_failover(&self) -> Result<(), NotAutomatic> {
         let (voters, sites) = (self.voters().len(), self.failure_domains().len());
-        if sites < SITES_FOR_ONE_VOTER_EACH {
+        if self.policy().store.kind() == StoreKind::Etcd {
+            Ok(())
+        } else if sites < SITES_FOR_ONE_VOTER_EACH {
             Err(NotAutomatic::FewSites { sites })
         } else if voters.is_multiple_of(2) {
             Err(NotAutomatic::EvenVoters { voters })
@@ -61,9 +72,10 @@ impl Topology {
     }
 }
 
-fn site_voters(site: &Site, one_each: bool) -> Vec<&Server> {
-    let chosen: Vec<_> = site.servers.iter().filter(|s| s.voter == Some(true)).collect();
-    let allowed: Vec<_> = site.servers.iter().filter(|s| s.voter != Some(false)).collect();
+fn site_voters<'a>(site: &'a Site, one_each: bool, gone: &BTreeSet<ServerName>) -> Vec<&'a Server> {
+    let there = || site.servers.iter().filter(|server| !gone.contains(&server.name));
+    let chosen: Vec<_> = there().filter(|s| s.voter == Some(true)).collect();
+    let allowed: Vec<_> = there().filter(|s| s.voter != Some(false)).collect();
     match (one_each, chosen.is_empty()) {
         (true, false) => chosen,
         (true, true) => {

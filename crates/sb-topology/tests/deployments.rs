@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use sb_topology::{
-    Documents, Durability, Loaded, NotAutomatic, Problem, Problems, ServerName, Severity, Topology, load,
+    Documents, Durability, EtcdPolicy, Loaded, NotAutomatic, Problem, Problems, ServerName, Severity,
+    StorePolicy, Topology, load,
     load_dir,
 };
 
@@ -188,6 +189,18 @@ fn automatic_failover_needs_an_odd_number_of_voters_at_three_sites() {
     assert_eq!(cluster(&[2, 1], &[]).automatic_failover(), Err(NotAutomatic::FewSites { sites: 2 }));
     assert_eq!(cluster(&[1, 1, 1, 1], &[]).automatic_failover(), Err(NotAutomatic::EvenVoters { voters: 4 }));
     assert_eq!(cluster(&[1, 1, 1], &[]).automatic_failover(), Ok(()));
+}
+
+#[test]
+fn two_sites_fail_over_by_themselves_where_an_etcd_keeps_the_record() {
+    let etcd = EtcdPolicy {
+        endpoints: vec!["http://10.0.9.1:2379".parse().unwrap()],
+        ca_file: None,
+        client: None,
+        login: None,
+    };
+    let topology = cluster(&[1, 1], &[]).with_store(StorePolicy::Etcd(etcd));
+    assert_eq!(topology.automatic_failover(), Ok(()));
 }
 
 #[test]

@@ -80,7 +80,7 @@ pub trait Cluster {
     fn kill(&self, place: Place, part: Part) -> anyhow::Result<()> {
         match part {
             Part::Host => self.host(place)?.lose_power()?,
-            Part::Guard | Part::Agent | Part::Postgres => {
+            Part::Guard | Part::Agent | Part::Postgres | Part::Etcd => {
                 anyhow::ensure!(self.host(place)?.kill(part)? > 0, "nothing of that kind runs on `{place}`");
             }
         }

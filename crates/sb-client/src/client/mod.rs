@@ -9,7 +9,7 @@ use std::time::Duration;
 use hyper::Method;
 use sb_api::{
     DurabilityRequest, Event, EventsQuery, Explanation, FailoverRequest, FailsafeReply, FailsafeRequest,
-    HistoryEntry, JoinAnswer, JoinRequest, Operation, PauseRequest, PeerStatus, ResumeRequest, ServerStatus,
+    HistoryEntry, JoinAnswer, JoinRequest, Operation, PauseRequest, PeerStatus, RecoverRequest, RecoveryPlan, RejoinRequest, ResumeRequest, ServerStatus,
     Status, SwitchoverRequest,
 };
 
@@ -117,6 +117,31 @@ impl Client {
     /// As every call: see [`CallError`].
     pub async fn durability(&self, request: &DurabilityRequest) -> Result<Operation, CallError> {
         self.post("/v1/durability", request).await
+    }
+
+    /// What going on without the majority of the store would mean.
+    ///
+    /// # Errors
+    /// As every call: see [`CallError`].
+    pub async fn recovery_plan(&self) -> Result<RecoveryPlan, CallError> {
+        self.get("/v1/recovery").await
+    }
+
+    /// Goes on with the asked server although the majority of the store is lost for good. The operation goes on after
+    /// this returns, in the agent's next run.
+    ///
+    /// # Errors
+    /// As every call: see [`CallError`].
+    pub async fn recover(&self, request: &RecoverRequest) -> Result<Operation, CallError> {
+        self.post("/v1/recover", request).await
+    }
+
+    /// Lets a server back in that a recovery has given up.
+    ///
+    /// # Errors
+    /// As every call: see [`CallError`].
+    pub async fn rejoin(&self, request: &RejoinRequest) -> Result<Operation, CallError> {
+        self.post("/v1/rejoin", request).await
     }
 
     /// Holds back automatic failover for a while.

@@ -5,6 +5,7 @@ mod config;
 pub(crate) mod disk;
 mod driver;
 mod inbox;
+mod recover;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +29,7 @@ use self::driver::{Driver, Outlets, into_store_health};
 
 pub use config::{ConfigError, FatalDiskError, OnFatalDisk, RaftConfig, Timings};
 pub use disk::holds_log;
+pub use recover::{RecoverError, Recovered};
 
 /// Opens stores on embedded Raft. Both ways must be called within a tokio runtime.
 pub struct RaftStore<S> {

@@ -50,12 +50,22 @@ impl<S: StateMachine> ReplicatedState<S> {
         self.applied
     }
 
+    /// For a change that no entry of the log makes.
+    pub(crate) fn machine_mut(&mut self) -> &mut S {
+        &mut self.machine
+    }
+
     pub(crate) fn membership(&self) -> &Membership {
         &self.membership
     }
 
     pub(crate) fn view(&self) -> Applied<S::View> {
         Applied { index: self.applied.index, view: self.machine.view() }
+    }
+
+    /// The state for readers; [`None`] before the first.
+    pub(crate) fn known_view(&self) -> Option<S::View> {
+        (self.applied.index > 0).then(|| self.machine.view())
     }
 
     pub(crate) fn answer(&self, member: MemberId, start: u64, seq: u64) -> Option<&[u8]> {

@@ -1,13 +1,17 @@
 //! A real etcd on loopback, of three members: Debian's `etcd-server`.
 
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use sb_consensus::{EtcdConfig, EtcdEndpoint};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
+    IsCa, KeyPair, SanType,
+};
+use sb_consensus::{EtcdConfig, EtcdEndpoint, EtcdTls};
 use tempfile::TempDir;
 
 const MEMBERS: usize = 3;
@@ -18,6 +22,47 @@ pub struct Etcd {
     dir: TempDir,
     ports: Vec<(u16, u16)>,
     members: Vec<Option<Child>>,
+    trust: Option<Trust>,
+}
+
+/// Files of an authority and of two certificates by it, each for 127.0.0.1.
+#[derive(Debug, Clone)]
+pub struct Trust {
+    pub authority: PathBuf,
+    /// With a common name, as a member's has it.
+    pub named: (PathBuf, PathBuf),
+    /// Without: etcd's gateway takes no other of a client, where authentication is on.
+    pub nameless: (PathBuf, PathBuf),
+}
+
+impl Trust {
+    /// A new authority and its certificates.
+    pub fn make(dir: &Path) -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let certify = |name: Option<&str>| {
+            let mut params = CertificateParams::default();
+            params.distinguished_name = DistinguishedName::new();
+            if let Some(name) = name {
+                params.distinguished_name.push(DnType::CommonName, name);
+            }
+            params.subject_alt_names = vec![SanType::IpAddress([127, 0, 0, 1].into())];
+            // A member's gateway asks the member as a client, with the member's own certificate.
+            params.extended_key_usages =
+                vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+            let key = KeyPair::generate().unwrap();
+            let certificate = params.signed_by(&key, &authority).unwrap();
+            let file = |ending: &str| dir.join(format!("{}.{ending}", name.unwrap_or("nameless")));
+            std::fs::write(file("pem"), certificate.pem()).unwrap();
+            std::fs::write(file("key"), key.serialize_pem()).unwrap();
+            (file("pem"), file("key"))
+        };
+        let (named, nameless) = (certify(Some("etcd")), certify(None));
+        let file = dir.join("authority.pem");
+        std::fs::write(&file, authority.pem()).unwrap();
+        Self { authority: file, named, nameless }
+    }
 }
 
 impl Etcd {
@@ -25,7 +70,7 @@ impl Etcd {
     pub async fn start() -> Self {
         let ports = free_ports(2 * MEMBERS).chunks(2).map(|pair| (pair[0], pair[1])).collect();
         let dir = tempfile::tempdir().unwrap();
-        let mut etcd = Self { dir, ports, members: (0..MEMBERS).map(|_| None).collect() };
+        let mut etcd = Self { dir, ports, members: (0..MEMBERS).map(|_| None).collect(), trust: None };
         for at in 0..MEMBERS {
             etcd.resume_process(at);
         }
@@ -40,7 +85,12 @@ impl Etcd {
         let members: Vec<String> = (0..MEMBERS).map(|at| format!("{}={}", name(at), peer(at))).collect();
         let log = self.dir.path().join(format!("{at}.log"));
         let log = std::fs::File::options().create(true).append(true).open(log).unwrap();
-        let child = Command::new("etcd")
+        let mut command = Command::new("etcd");
+        if let Some(trust) = &self.trust {
+            command.arg("--client-cert-auth").arg("--trusted-ca-file").arg(&trust.authority);
+            command.arg("--cert-file").arg(&trust.named.0).arg("--key-file").arg(&trust.named.1);
+        }
+        let child = command
             .env_clear()
             .args(["--name", &name(at), "--data-dir"])
             .arg(self.data(at))
@@ -54,6 +104,24 @@ impl Etcd {
             .spawn();
         let child = child.expect("these tests need etcd: apt-get install etcd-server (./run test does it)");
         self.members[at] = Some(child);
+    }
+
+    /// Starts all members again, which from then on speak TLS only, and with nobody who shows no certificate.
+    pub fn go_on_with_tls(&mut self) {
+        self.trust = Some(Trust::make(self.dir.path()));
+        (0..MEMBERS).for_each(|at| self.kill(at));
+        (0..MEMBERS).for_each(|at| self.resume_process(at));
+    }
+
+    /// The certificates that it shows and takes.
+    pub fn trust(&self) -> &Trust {
+        self.trust.as_ref().expect("it speaks TLS")
+    }
+
+    /// Starts a member again, which forgets what is in memory only.
+    pub fn restart(&mut self, at: usize) {
+        self.kill(at);
+        self.resume_process(at);
     }
 
     /// Kills a member at once.
@@ -131,7 +199,8 @@ impl Etcd {
     }
 
     fn url(&self, at: usize) -> String {
-        format!("http://127.0.0.1:{}", self.ports[at].0)
+        let scheme = if self.trust.is_some() { "https" } else { "http" };
+        format!("{scheme}://127.0.0.1:{}", self.ports[at].0)
     }
 
     fn data(&self, at: usize) -> std::path::PathBuf {
@@ -147,7 +216,10 @@ impl Etcd {
             name: name.into(),
             address: format!("{name}:1"),
             endpoints,
-            tls: None,
+            tls: self.trust.as_ref().map(|trust| EtcdTls {
+                ca_file: trust.authority.clone(),
+                client: Some(trust.nameless.clone()),
+            }),
             login: None,
         }
     }

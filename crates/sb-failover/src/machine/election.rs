@@ -70,14 +70,14 @@ impl Machine {
         let Some(judgement) = judge(&record) else {
             return;
         };
-        let before = self.judged.take().filter(|j| {
-            (j.judgement.term, j.judgement.seq) == (judgement.term, judgement.seq)
-        });
+        let before = self
+            .judged
+            .take()
+            .filter(|j| (j.judgement.term, j.judgement.seq) == (judgement.term, judgement.seq));
         let told = before.as_ref().map_or(0, |before| before.told);
         let same = before.is_some_and(|before| before.judgement == judgement);
         let tell = !same && told < JUDGEMENTS_PER_LEASE_MAX;
-        self.judged =
-            Some(Judged { record, judgement: judgement.clone(), told: told + usize::from(tell) });
+        self.judged = Some(Judged { record, judgement: judgement.clone(), told: told + usize::from(tell) });
         if tell {
             self.journal(JournalEntry::Judged(Box::new(judgement)));
         }

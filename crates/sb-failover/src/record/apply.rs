@@ -57,6 +57,8 @@ impl ClusterRecord {
             }
             Request::SetTimings { timings, lag_bytes_max } => self.set_timings(timings, *lag_bytes_max),
             Request::SetDurability { durability, number } => self.set_durability(*durability, *number),
+            Request::Recover { recovery } => self.recover(recovery),
+            Request::Readmit { server } => self.readmit(server),
         }
     }
 

@@ -10,6 +10,7 @@ mod automatic;
 mod lease;
 mod member;
 mod proof;
+mod recovery;
 mod request;
 mod standing;
 mod sync;
@@ -26,6 +27,7 @@ pub use automatic::Automatic;
 pub use lease::{Handover, HandoverReason, Lease, Released, Report};
 pub use member::Member;
 pub use proof::{Proof, missing};
+pub use recovery::{Branch, RECOVERY_TERMS, Recovery};
 pub use request::{Outcome, Rejection, Request};
 pub use standing::Standing;
 pub use sync::{Durability, SyncRecord};
@@ -97,6 +99,9 @@ pub struct ClusterRecord {
     /// Whether a server may take over without a person's word: judged from the topology in force.
     #[serde(default)]
     pub automatic: Automatic,
+    /// Which of the stores that this cluster has had this one is.
+    #[serde(default)]
+    pub branch: Branch,
 }
 
 /// The default of [`ClusterRecord::lag_bytes_max`]: 1 MiB.
@@ -121,6 +126,7 @@ impl Default for ClusterRecord {
             admissions: 0,
             strangers: BTreeMap::new(),
             automatic: Automatic::default(),
+            branch: Branch::default(),
         }
     }
 }

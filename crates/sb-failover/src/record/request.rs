@@ -2,7 +2,7 @@ use sb_pgtypes::{Lineage, Position, SystemIdentifier};
 use sb_topology::{NotAutomatic, ServerName};
 use serde::{Deserialize, Serialize};
 
-use super::{Automatic, Durability, Member, Pause, Proof, SyncRecord, Transfer, TransferId};
+use super::{Automatic, Durability, Member, Pause, Proof, Recovery, SyncRecord, Transfer, TransferId};
 use crate::{Incarnation, RenewalNumber, Seq, Term, Timings};
 
 /// A change of the record, as one entry of the log.
@@ -176,6 +176,16 @@ pub enum Request {
         /// n; 0 for [`Durability::Async`].
         number: usize,
     },
+    /// The store's majority was lost for good, and this is the first entry of the store that comes after it.
+    Recover {
+        /// What a person decided.
+        recovery: Recovery,
+    },
+    /// A person lets a server that was given up back in.
+    Readmit {
+        /// Its name.
+        server: ServerName,
+    },
 }
 
 /// What an entry of the log did.
@@ -310,5 +320,11 @@ pub enum Rejection {
     NotAutomatic {
         /// Why.
         reason: NotAutomatic,
+    },
+    /// The server was not given up.
+    #[error("`{server}` was not declared lost")]
+    NotGivenUp {
+        /// The server.
+        server: ServerName,
     },
 }

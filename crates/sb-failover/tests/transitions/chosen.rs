@@ -117,3 +117,30 @@ fn the_voter_whose_report_is_missing_is_named() {
     assert!(explanation.next.contains("1 of 2 voters have promised"), "{}", explanation.next);
     assert!(explanation.next.contains("sb-cli failover --to"), "{}", explanation.next);
 }
+
+#[test]
+fn after_a_start_that_failed_a_missing_voter_is_overruled_by_a_person_only() {
+    let mut bench = Bench::joiner(Phase::Standby, Role::Standby);
+    bench.record = synchronous("other", &["us", "b", "c"]);
+    let mut bench = bench.begin();
+    let release = Request::Release {
+        holder: name("other"),
+        incarnation: Incarnation::new(1),
+        term: FIRST,
+        renewal: RenewalNumber { session: Session::new(1), count: 1 },
+        end: None,
+        to: None,
+    };
+    bench.record.apply(&release).unwrap();
+    bench.show();
+    report(&mut bench, "b", 1_000);
+    bench.later(30_000);
+    bench.is(State::Frozen);
+    let next = bench.machine.explain(bench.now).next;
+    assert!(next.contains("1 of 2 voters have promised"), "{next}");
+    assert!(next.contains("sb-cli failover --to"), "{next}");
+    name_us(&mut bench, 0);
+    bench.later(15_000);
+    bench.is(State::Recording);
+    assert_eq!(bench.record.holder(), Some(&name("us")));
+}

@@ -10,6 +10,7 @@ mod guard;
 mod manual;
 mod primary;
 mod promotion;
+mod recovery;
 mod restart;
 mod sync;
 mod witness;

@@ -31,6 +31,7 @@ const NOT_REACHED: u8 = 4;
 pub fn run_lab(args: LabArgs) -> ExitCode {
     match (Stage::now(), &args.command) {
         (_, LabCommand::Soak(soak)) => super::soak::run_soak(soak),
+        (_, LabCommand::SoakSum(sum)) => super::soak::print_sum(sum),
         (Stage::Inside(inside), LabCommand::Up(args)) => run_inside(&inside, &args.options()),
         (_, LabCommand::Up(args)) => up(&args.options()),
         (_, LabCommand::Down) => ask(&Request::Down),

@@ -18,7 +18,7 @@ use crate::place::Place;
 
 pub use background::run_lab;
 pub use demo::run_demo;
-pub use soak::SoakArgs;
+pub use soak::{SoakArgs, SumArgs};
 
 /// `sb-cli demo`
 #[derive(Debug, Clone, clap::Args)]
@@ -66,6 +66,8 @@ pub enum LabCommand {
     Up(UpArgs),
     /// Let faults rain on sites of its own for a while, and check every promise
     Soak(SoakArgs),
+    /// Add the reports of several soaks up, as a table
+    SoakSum(SumArgs),
     /// End the lab; nothing is left behind
     Down,
     /// Show servers and cut links
@@ -147,7 +149,12 @@ impl LabCommand {
     /// The fault that a verb stands for; nothing for those that are none.
     fn fault(&self) -> Option<Fault> {
         Some(match self.clone() {
-            Self::Up(_) | Self::Soak(_) | Self::Down | Self::Status | Self::Shell { .. } => return None,
+            Self::Up(_)
+            | Self::Soak(_)
+            | Self::SoakSum(_)
+            | Self::Down
+            | Self::Status
+            | Self::Shell { .. } => return None,
             Self::Cut { from, to } => Fault::Cut(from, to),
             Self::CutBoth { a, b } => Fault::CutBoth(a, b),
             Self::Isolate { place } => Fault::Isolate(place),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::complain;
 use crate::lab::Lab;
 use crate::options::{Equipment, LabOptions, Storage};
-use crate::soak::{SoakPlan, Soaked, run};
+use crate::soak::{SoakPlan, Soaked, Weather, run, sum};
 use crate::stage::{Inside, Stage, launch_attended};
 
 /// As a shell reports a program that was interrupted.
@@ -28,6 +28,9 @@ pub struct SoakArgs {
     /// How many clients there are
     #[arg(long, default_value_t = 6)]
     pub clients: u32,
+    /// Let faults overlap, two to four at a time, at most two voters under them
+    #[arg(long)]
+    pub harsh: bool,
     /// Write every operation to this file, and the lists as Jepsen's EDN beside it
     #[arg(long, value_name = "FILE")]
     pub history: Option<PathBuf>,
@@ -37,6 +40,36 @@ pub struct SoakArgs {
     /// How the sites are built
     #[command(flatten)]
     pub lab: LabOptions,
+}
+
+/// Arguments of `sb-cli lab soak-sum`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct SumArgs {
+    /// Files that `--report` has written
+    #[arg(required = true, value_name = "FILE")]
+    pub reports: Vec<PathBuf>,
+}
+
+/// Prints the reports of several runs as a table, with their sums.
+pub(super) fn print_sum(args: &SumArgs) -> ExitCode {
+    let read = |path: &PathBuf| -> std::io::Result<sum::Told> {
+        Ok(serde_json::from_str(&std::fs::read_to_string(path)?)?)
+    };
+    let mut runs = Vec::new();
+    for path in &args.reports {
+        match read(path) {
+            Ok(run) => runs.push(run),
+            Err(error) => {
+                let hint = format!(
+                    "Give files that `sb-cli lab soak --report` wrote; `{}` is none.",
+                    path.display()
+                );
+                return complain(&error, Some(&hint));
+            }
+        }
+    }
+    print!("{}", sum::table(&runs));
+    ExitCode::SUCCESS
 }
 
 /// Runs it. Call it before any thread is started.
@@ -77,6 +110,7 @@ async fn play(inside: &Inside, args: &SoakArgs, root: &Path) -> ExitCode {
         every: Duration::from_secs(args.every),
         seed: args.seed,
         clients: args.clients,
+        weather: if args.harsh { Weather::Storms } else { Weather::OneByOne },
     };
     let mut interrupt = inside.interrupt();
     let mut say = |line: &str| eprintln!("{line}");
@@ -110,7 +144,11 @@ fn conclude(lab: &Lab, args: &SoakArgs, soaked: &Soaked) -> ExitCode {
     if soaked.report.kept() {
         return ExitCode::SUCCESS;
     }
-    eprintln!("error: a promise was broken; the same faults come again with --seed {}", args.seed);
+    eprintln!(
+        "error: a promise was broken; the same faults come again with --seed {}{}",
+        args.seed,
+        if args.harsh { " --harsh" } else { "" }
+    );
     keep(lab, Some(soaked));
     ExitCode::FAILURE
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sb_api::{Event, EventsQuery, ServerStatus, Status, SwitchoverRequest};
+use sb_api::{Event, EventsQuery, HistoryEntry, ServerStatus, Status, SwitchoverRequest};
 use sb_client::{CallError, Client, Target};
 
 use crate::host::Directories;
@@ -51,6 +51,14 @@ impl Agents {
     /// As [`Agents::server`].
     pub async fn events(&self, place: Place, since: u64) -> Result<Vec<Event>, CallError> {
         self.clients[place.index()].events(EventsQuery { since, wait: 0 }).await
+    }
+
+    /// The changes of primary that an agent knows from the replicated record, oldest first.
+    ///
+    /// # Errors
+    /// As [`Agents::server`].
+    pub async fn history(&self, place: Place) -> Result<Vec<HistoryEntry>, CallError> {
+        self.clients[place.index()].history().await
     }
 
     /// Asks for a planned move of the primary.

@@ -49,8 +49,14 @@ pub struct SoakReport {
     pub seed: u64,
     /// How long faults went on.
     pub minutes: f64,
+    /// Seconds from one fault, or one storm of them, to the next, at least.
+    pub every_seconds: u64,
+    /// Whether the programs were built with optimisations: `release` or `debug`.
+    pub build: &'static str,
     /// What a commit waits for.
     pub durability: &'static str,
+    /// Whether faults came several at a time.
+    pub overlapping: bool,
     /// Load of the machine at the end, over one minute.
     pub load: f64,
     /// Operations of every kind.
@@ -85,10 +91,11 @@ impl SoakReport {
     pub fn lines(&self) -> Vec<String> {
         let mut lines = vec![
             format!(
-                "seed {}, {:.1} min, {}, load {:.1}: {} faults, {} operations, {} writes acknowledged, {} unknown, {} lost",
+                "seed {}, {:.1} min, {}{}, load {:.1}: {} faults, {} operations, {} writes acknowledged, {} unknown, {} lost",
                 self.seed,
                 self.minutes,
                 self.durability,
+                if self.overlapping { ", overlapping" } else { "" },
                 self.load,
                 self.faults.len(),
                 self.operations,

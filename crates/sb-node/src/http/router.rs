@@ -10,7 +10,8 @@ use axum::{Json, Router};
 use sb_api::{
     DurabilityRequest, EVENTS_WAIT_SECONDS_MAX, Event, EventsQuery, Explanation, FailoverRequest,
     FailsafeReply, FailsafeRequest, HistoryEntry, JoinAnswer, JoinRequest, Operation, OperationState,
-    PauseRequest, PeerStatus, Problem, ResumeRequest, ServerStatus, Status, SwitchoverRequest,
+    PauseRequest, PeerStatus, Problem, RecoverRequest, RecoveryPlan, RejoinRequest, ResumeRequest,
+    ServerStatus, Status, SwitchoverRequest,
 };
 use sb_client::state::Scope;
 use serde::de::DeserializeOwned;
@@ -40,6 +41,9 @@ pub fn router(view: Arc<dyn AgentView>) -> Router {
         .route("/v1/switchover", post(switchover))
         .route("/v1/failover", post(failover))
         .route("/v1/durability", post(durability))
+        .route("/v1/recovery", get(recovery_plan))
+        .route("/v1/recover", post(recover))
+        .route("/v1/rejoin", post(rejoin))
         .route("/v1/pause", post(pause))
         .route("/v1/resume", post(resume))
         .route("/v1/operations", get(operations))
@@ -109,6 +113,29 @@ async fn durability(
     // What is promised less may be lost.
     caller.require(Scope::Admin)?;
     Ok(Started(view.durability(&caller, request).await?))
+}
+
+async fn recovery_plan(caller: Caller, State(view): View) -> Answer<RecoveryPlan> {
+    caller.require(Scope::Read)?;
+    Ok(Json(view.recovery_plan().await?))
+}
+
+async fn recover(
+    caller: Caller,
+    State(view): View,
+    Body(request): Body<RecoverRequest>,
+) -> Result<Started, ProblemAnswer> {
+    caller.require(Scope::Admin)?;
+    Ok(Started(view.recover(&caller, request).await?))
+}
+
+async fn rejoin(
+    caller: Caller,
+    State(view): View,
+    Body(request): Body<RejoinRequest>,
+) -> Result<Started, ProblemAnswer> {
+    caller.require(Scope::Admin)?;
+    Ok(Started(view.rejoin(&caller, request).await?))
 }
 
 async fn pause(

@@ -3,8 +3,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sb_api::{
     DurabilityRequest, Event, Explanation, FailoverRequest, FailsafeReply, FailsafeRequest, HistoryEntry,
-    JoinAnswer, JoinRequest, Operation, PauseRequest, PeerStatus, Refused, ResumeRequest, ServerStatus,
-    Status, SwitchoverRequest,
+    JoinAnswer, JoinRequest, Operation, PauseRequest, PeerStatus, RecoverRequest, RecoveryPlan, Refused,
+    RejoinRequest, ResumeRequest, ServerStatus, Status, SwitchoverRequest,
 };
 use sb_topology::ServerName;
 
@@ -56,6 +56,15 @@ pub trait AgentView: Send + Sync + 'static {
 
     /// End a pause.
     async fn resume(&self, by: &Caller, request: ResumeRequest) -> Refused<Operation>;
+
+    /// What going on without the majority of the store would mean.
+    async fn recovery_plan(&self) -> Refused<RecoveryPlan>;
+
+    /// Go on with this server although the majority of the store is lost for good.
+    async fn recover(&self, by: &Caller, request: RecoverRequest) -> Refused<Operation>;
+
+    /// Let a server back in that a recovery has given up.
+    async fn rejoin(&self, by: &Caller, request: RejoinRequest) -> Refused<Operation>;
 
     /// The operations that are remembered, oldest first.
     async fn operations(&self) -> Vec<Operation>;

@@ -12,7 +12,7 @@ use sb_failover::record::{self, Automatic, HandoverReason};
 use sb_topology::ServerName;
 
 use super::{Agent, manual};
-use crate::membership::store_roles;
+use crate::membership::{given_up, store_roles};
 use crate::peers::{STALE_MS, Word};
 
 /// Contact with a majority older than this is none, in milliseconds.
@@ -34,6 +34,14 @@ impl Agent {
     }
 
     fn status_of(&self, name: &ServerName, peers: &BTreeMap<ServerName, Word>) -> ServerStatus {
+        let mut status = self.heard_of(name, peers);
+        if self.record().branch.given_up.contains(name) {
+            status.problems.push(given_up(name));
+        }
+        status
+    }
+
+    fn heard_of(&self, name: &ServerName, peers: &BTreeMap<ServerName, Word>) -> ServerStatus {
         if *name == self.me.name {
             return self.own_status();
         }
@@ -84,10 +92,12 @@ impl Agent {
 
     pub(super) fn store_status(&self) -> StoreStatus {
         let health = self.store.health().borrow().clone();
+        // In an etcd the votes are its own members'.
+        let raft = health.etcd.is_none().then_some(&health.membership);
         StoreStatus {
             leader: health.leader.as_ref().and_then(|leader| leader.name.clone()),
-            voters: health.membership.voters().map(|m| m.name.clone()).collect(),
-            learners: health.membership.learners().map(|m| m.name.clone()).collect(),
+            voters: raft.into_iter().flat_map(|it| it.voters()).map(|m| m.name.clone()).collect(),
+            learners: raft.into_iter().flat_map(|it| it.learners()).map(|m| m.name.clone()).collect(),
             majority: health.quorum_contact_age_ms.map(|age| age < MAJORITY_MS_MAX),
             kind: if health.etcd.is_some() { StoreKind::Etcd } else { StoreKind::Raft },
             endpoints: health.etcd.into_iter().flat_map(|etcd| etcd.endpoints).map(endpoint).collect(),

@@ -6,7 +6,8 @@ use sb_failover::Request;
 use sb_failover::record::Durability;
 
 use super::Agent;
-use super::requests::{fresh_id, gate, passed, planned};
+use super::requests::{fresh_id, planned};
+use crate::gates::{gate, passed};
 use crate::http::Caller;
 use crate::operations::{Mark, new_operation};
 

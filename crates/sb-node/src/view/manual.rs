@@ -23,6 +23,8 @@ pub(super) fn hints(record: &ClusterRecord, status: &Status) -> Vec<String> {
         return vec![
             "Bring back servers that vote until a majority of them answers: nobody can lead before."
                 .to_owned(),
+            "If they are lost for good: sb-cli recover --plan shows what going on without them would cost."
+                .to_owned(),
         ];
     }
     let mut hints = Vec::new();

@@ -5,6 +5,7 @@ mod cluster;
 mod durability;
 mod explain;
 mod manual;
+mod recovery;
 mod requests;
 mod server;
 
@@ -14,8 +15,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sb_api::{
     DurabilityRequest, EVENTS_PER_ANSWER_MAX, Event, Explanation, FailoverRequest, FailsafeReply,
-    FailsafeRequest, HistoryEntry, JoinAnswer, JoinRequest, Operation, PauseRequest, PeerStatus, Refused,
-    ResumeRequest, ServerStatus, Status, SwitchoverRequest,
+    FailsafeRequest, HistoryEntry, JoinAnswer, JoinRequest, Operation, PauseRequest, PeerStatus,
+    RecoverRequest, RecoveryPlan, Refused, RejoinRequest, ResumeRequest, ServerStatus, Status,
+    SwitchoverRequest,
 };
 use sb_client::state::Identity;
 use sb_consensus::Store;
@@ -33,8 +35,11 @@ use crate::operations::Operations;
 use crate::packet_fence::PacketFence;
 use crate::peers::Peers;
 use crate::postgres::Seen;
+use crate::recovery::to_wire;
 use crate::replicated::Replicated;
 use crate::runtime::Turn;
+
+pub use recovery::RecoveryLine;
 
 /// Everything that an answer is made of.
 pub struct Agent {
@@ -62,6 +67,8 @@ pub struct Agent {
     pub operations: Operations,
     /// Where primaries without a store ask, and are answered.
     pub failsafe: FailsafeLine,
+    /// What a recovery of the store needs.
+    pub recovery: RecoveryLine,
 }
 
 impl Agent {
@@ -149,6 +156,18 @@ impl AgentView for Agent {
         self.request_resume(by, request).await
     }
 
+    async fn recovery_plan(&self) -> Refused<RecoveryPlan> {
+        self.plan_recovery().await
+    }
+
+    async fn recover(&self, by: &Caller, request: RecoverRequest) -> Refused<Operation> {
+        self.request_recover(by, request).await
+    }
+
+    async fn rejoin(&self, by: &Caller, request: RejoinRequest) -> Refused<Operation> {
+        self.request_rejoin(by, request).await
+    }
+
     async fn operations(&self) -> Vec<Operation> {
         let writable = self.writable().await;
         self.operations.all(&self.record(), writable.as_deref())
@@ -171,6 +190,8 @@ impl AgentView for Agent {
             applied_index: Some(applied),
             store_leader: self.store.health().borrow().leader.as_ref().and_then(|l| l.name.clone()),
             term: self.handovers().pop(),
+            position: self.own_position().as_ref().map(to_wire),
+            store: (applied > 0).then(|| self.store_word()),
         }
     }
 

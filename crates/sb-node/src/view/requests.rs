@@ -13,14 +13,13 @@ use sb_pgtypes::Lsn;
 use sb_topology::ServerName;
 
 use super::Agent;
+use super::cluster::takes_no_writes;
+use crate::gates::{EXPECT_PRIMARY, bytes, gate, passed};
 use crate::http::Caller;
 use crate::operations::{Mark, new_operation};
 
 /// Longest wait for the store to take a request, in milliseconds.
 const REQUEST_MS_MAX: u64 = 4_000;
-
-/// The gate that a person sets by saying who is primary now.
-const EXPECT_PRIMARY: &str = "expect-primary";
 
 impl Agent {
     pub(super) async fn request_switchover(
@@ -128,7 +127,7 @@ impl Agent {
         Ok(operation)
     }
 
-    async fn done(&self, mut operation: Operation, result: String) -> Operation {
+    pub(super) async fn done(&self, mut operation: Operation, result: String) -> Operation {
         operation.state = OperationState::Done;
         operation.result = Some(result);
         self.operations.begin(operation.clone(), Mark::Ended).await;
@@ -172,7 +171,7 @@ impl Agent {
     pub(super) fn common_gates(&self, status: &Status, expect_primary: Option<&str>) -> Vec<Gate> {
         let record = self.record();
         let primary = status.cluster.primary.as_deref();
-        let store = status.cluster.store.majority != Some(false) && status.cluster.store.leader.is_some();
+        let store = !takes_no_writes(&status.cluster.store);
         let mut gates = vec![
             gate(
                 "store",
@@ -260,30 +259,6 @@ fn failover_gates(status: &Status, to: &ServerName) -> Vec<Gate> {
         gate("promotable", if promotable { "yes" } else { "no" }, "yes", promotable),
         gate("standby", role.word(), "standby", role == Role::Standby),
     ]
-}
-
-pub(super) fn gate(name: &str, observed: &str, limit: &str, ok: bool) -> Gate {
-    if ok { Gate::passed(name, observed, limit) } else { Gate::failed(name, observed, limit) }
-}
-
-pub(super) fn passed(code: &str, title: &str, gates: Vec<Gate>) -> Refused<()> {
-    if gates.iter().all(|gate| gate.ok) {
-        return Ok(());
-    }
-    let moved = gates.iter().any(|gate| gate.name == EXPECT_PRIMARY && !gate.ok);
-    let hint = if moved {
-        "The primary has changed since you looked: sb-cli status"
-    } else {
-        "sb-cli explain shows every server's gates."
-    };
-    Err(Box::new(Problem::refused(code, title).gates(gates).hint(hint)))
-}
-
-/// A number of bytes for people.
-fn bytes(count: u64) -> String {
-    const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-    let unit = UNITS.iter().find(|(_, size)| count >= *size && count.is_multiple_of(*size));
-    unit.map_or_else(|| format!("{count} bytes"), |(name, size)| format!("{} {name}", count / size))
 }
 
 pub(super) fn planned(mut operation: Operation, result: String) -> Operation {

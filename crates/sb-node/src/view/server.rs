@@ -150,6 +150,7 @@ impl Agent {
         if let Some(failure) = &self.store.health().borrow().failure {
             problems.push(format!("the store has stopped: {failure}"));
         }
+        problems.extend(self.recovery.kept_out.borrow().clone());
         if self.state() == Some(State::Parked) {
             let turn = self.turn.borrow();
             problems.extend(turn.as_ref().map(|turn| turn.explanation.next.clone()));

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use sb_api::{
     ClusterStatus, Durability, DurabilityRequest, Event, Explanation, FailoverRequest, FailsafeReason,
     FailsafeReply, FailsafeRequest, Gate, HistoryEntry, JoinAnswer, JoinRequest, Level, Operation,
-    OperationState, PauseRequest, PeerStatus, Problem, Refused, ResumeRequest, SCHEMA_VERSION, ServerStatus,
-    Status, StoreStatus, SwitchoverRequest, Verdict,
+    OperationState, PauseRequest, PeerStatus, Problem, RecoverRequest, RecoveryPlan, Refused, RejoinRequest,
+    ResumeRequest, SCHEMA_VERSION, ServerStatus, Status, StoreStatus, SwitchoverRequest, Verdict,
 };
 use sb_client::bundle::{Cluster, ClusterServer, make_bundles};
 use sb_node::http::{AgentView, Caller, Health};
@@ -134,6 +134,20 @@ impl AgentView for FakeAgent {
         Ok(operation(OperationState::Done))
     }
 
+    async fn recovery_plan(&self) -> Refused<RecoveryPlan> {
+        Err(Box::new(Problem::refused("recover.etcd", "the store is etcd, which has a recovery of its own")))
+    }
+
+    async fn recover(&self, by: &Caller, request: RecoverRequest) -> Refused<Operation> {
+        self.note(by, request);
+        Ok(operation(OperationState::Running))
+    }
+
+    async fn rejoin(&self, by: &Caller, request: RejoinRequest) -> Refused<Operation> {
+        self.note(by, request);
+        Ok(operation(OperationState::Done))
+    }
+
     async fn pause(&self, by: &Caller, request: PauseRequest) -> Refused<Operation> {
         self.note(by, request);
         Ok(operation(OperationState::Done))
@@ -168,6 +182,8 @@ impl AgentView for FakeAgent {
             applied_index: Some(9),
             store_leader: None,
             term: None,
+            position: None,
+            store: None,
         }
     }
 }

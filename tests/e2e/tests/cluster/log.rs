@@ -75,7 +75,7 @@ pub fn the_preferred_server_fetches(inside: &Inside) {
         let new = scene.primary();
         let fetched = scene.events(new).into_iter().any(|event| event.kind == "failover.fetching");
         assert!(fetched, "`{new}` has everything and never fetched it");
-        scene.nothing_is_lost(ledger, new);
+        scene.nothing_is_lost_of(&ledger, new);
         scene.return_host(old);
     });
 }

@@ -3,6 +3,7 @@
 
 mod agents;
 mod durability;
+mod etcd;
 mod guard;
 mod log;
 mod returns;
@@ -77,6 +78,11 @@ fn main() -> ExitCode {
                 name: "between_two_sites_alone_a_person_decides",
                 body: sites::a_person_decides_between_two_sites,
             },
+            Case { name: "on_etcd_the_loss_of_a_host_with_its_member_loses_nothing", body: etcd::host_loss },
+            Case { name: "on_etcd_a_site_that_is_cut_off_is_fenced", body: etcd::partition },
+            Case { name: "a_stall_of_etcd_shorter_than_the_lease_demotes_nobody", body: etcd::short_stall },
+            Case { name: "without_etcd_the_primary_ends_with_its_lease", body: etcd::fenced },
+            Case { name: "with_the_failsafe_writes_go_on_without_etcd", body: etcd::failsafe },
         ],
     })
 }

@@ -10,7 +10,6 @@ use sb_api::Event;
 use sb_lab::demo::{Frame, Limits, Outcome, Screen, play, table};
 use sb_lab::fault::{Fault, Part, Target};
 use sb_lab::lab::Lab;
-use sb_lab::layout::Layout;
 use sb_lab::options::{Durability, LabOptions, Scenario};
 use sb_lab::picture::Picture;
 use sb_lab::place::Place;
@@ -42,17 +41,17 @@ pub struct Scene {
 impl Scene {
     /// A lab whose servers are switched off.
     pub fn set(inside: &Inside, name: &'static str, durability: Durability) -> Self {
-        Self::set_at(inside, name, Layout::FiveSites, durability)
+        Self::set_with(inside, name, LabOptions { durability, ..LabOptions::default() })
     }
 
-    fn set_at(inside: &Inside, name: &'static str, layout: Layout, durability: Durability) -> Self {
+    /// The same, built in another way than by default.
+    pub fn set_with(inside: &Inside, name: &'static str, options: LabOptions) -> Self {
         // Two labs at once have no room on a small machine.
         LEFT.set(None);
         static ROOT: OnceLock<PathBuf> = OnceLock::new();
         let root = ROOT.get_or_init(|| inside.mount().expect("mounts")).join(name);
         std::fs::create_dir_all(&root).expect("a directory");
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        let options = LabOptions { durability, layout, ..LabOptions::default() };
         let guard = runtime.enter();
         let lab = Lab::build(&root, &options)
             .unwrap_or_else(|error| panic!("{error}\nhint: {}", error.hint().unwrap_or_default()));
@@ -64,20 +63,13 @@ impl Scene {
     /// is one of this durability, because to bring up six servers takes longer than most cases. Who is primary is
     /// for the case to find out. A case that fails takes its cluster along.
     pub fn shared(inside: &Inside, name: &'static str, durability: Durability, case: impl FnOnce(&Self)) {
-        Self::shared_at(inside, name, Layout::FiveSites, durability, case);
+        Self::shared_with(inside, name, LabOptions { durability, ..LabOptions::default() }, case);
     }
 
-    /// The same on other sites.
-    pub fn shared_at(
-        inside: &Inside,
-        name: &'static str,
-        layout: Layout,
-        durability: Durability,
-        case: impl FnOnce(&Self),
-    ) {
-        let same = |scene: &Self| (scene.options.durability, scene.options.layout) == (durability, layout);
-        let mut scene =
-            LEFT.take().filter(same).unwrap_or_else(|| Self::up(inside, name, layout, durability));
+    /// The same, on a cluster that is built in another way than by default.
+    pub fn shared_with(inside: &Inside, name: &'static str, options: LabOptions, case: impl FnOnce(&Self)) {
+        let left = LEFT.take().filter(|scene| scene.options == options);
+        let mut scene = left.unwrap_or_else(|| Self::up(inside, name, options));
         scene.name = name;
         case(&scene);
         scene.until("every server followed the primary again", REJOIN, Picture::whole);
@@ -85,8 +77,8 @@ impl Scene {
     }
 
     /// A lab whose servers are all up.
-    fn up(inside: &Inside, name: &'static str, layout: Layout, durability: Durability) -> Self {
-        let scene = Self::set_at(inside, name, layout, durability);
+    fn up(inside: &Inside, name: &'static str, options: LabOptions) -> Self {
+        let scene = Self::set_with(inside, name, options);
         scene.lab.switch_on();
         scene.until("all sites were up", UP, Picture::whole);
         scene
@@ -182,18 +174,20 @@ impl Scene {
 
     /// Ends the clients and fails unless a server gets to have every row that they were promised. Returns their book.
     pub fn nothing_is_lost_after(&self, recorder: Recorder, on: Place) -> Ledger {
-        self.nothing_is_lost(recorder.finish(), on)
+        let ledger = recorder.finish();
+        self.nothing_is_lost_of(&ledger, on);
+        ledger
     }
 
-    /// Fails unless a server gets to have every row in this book.
-    pub fn nothing_is_lost(&self, ledger: Ledger, on: Place) -> Ledger {
+    /// Fails unless a server gets to have every row that is promised in a client's book.
+    pub fn nothing_is_lost_of(&self, ledger: &Ledger, on: Place) {
         assert!(ledger.acknowledged() > 0, "nothing was acknowledged, so nothing was shown");
         let began = Instant::now();
         loop {
-            let findings = self.compare(&ledger, on);
+            let findings = self.compare(ledger, on);
             // A standby may still be replaying; a row too many does not go away.
             if findings.clean() {
-                return ledger;
+                return;
             }
             assert!(
                 findings.invented_nothing() && began.elapsed() < REPLAY,

@@ -7,7 +7,7 @@ use sb_api::Role;
 use sb_e2e::throughout;
 use sb_lab::fault::{Fault, Part, Target};
 use sb_lab::layout::{Duty, Layout};
-use sb_lab::options::Durability;
+use sb_lab::options::{Durability, LabOptions};
 use sb_lab::picture::{Picture, ServerPicture};
 use sb_lab::place::Place;
 use sb_lab::recorder::RecorderPlan;
@@ -24,6 +24,12 @@ const STEADY: Duration = Duration::from_secs(5);
 
 /// The default lease. Its holder counts it from before it asked, so no answer comes later than this after a cut.
 const LEASE: Duration = Duration::from_millis(3_500);
+
+/// Plays a case on these sites, with commits that wait for another one.
+fn at(inside: &Inside, name: &'static str, layout: Layout, case: impl FnOnce(&Scene)) {
+    let options = LabOptions { layout, durability: Durability::Sync, ..LabOptions::default() };
+    Scene::shared_with(inside, name, options, case);
+}
 
 fn witness() -> Place {
     let (place, _) = Layout::TwoSites.servers().find(|(_, duty)| *duty == Duty::Witness).expect("a witness");
@@ -48,7 +54,7 @@ fn synchronous(scene: &Scene) {
 /// patroni #890: A dies, B leads, B dies, A returns alone. It holds a majority with the witness, but not what B
 /// confirmed since, so it must not lead.
 pub fn a_site_is_lost(inside: &Inside) {
-    Scene::shared_at(inside, "two-sites", Layout::TwoSites, Durability::Sync, |scene| {
+    at(inside, "two-sites", Layout::TwoSites, |scene| {
         synchronous(scene);
         let (first, second) = (scene.primary(), scene.standby());
         let office = scene.write(first, RecorderPlan::office());
@@ -73,7 +79,7 @@ pub fn a_site_is_lost(inside: &Inside) {
 }
 
 pub fn the_witness_is_lost(inside: &Inside) {
-    Scene::shared_at(inside, "witness-lost", Layout::TwoSites, Durability::Sync, |scene| {
+    at(inside, "witness-lost", Layout::TwoSites, |scene| {
         synchronous(scene);
         let (primary, term) = (scene.primary(), scene.term());
         let processes = scene.lab().host(witness()).expect("a server").processes().expect("processes");
@@ -100,7 +106,7 @@ pub fn the_witness_is_lost(inside: &Inside) {
 /// patroni #2523: the line between two sites is cut, and both reach the witness. Writes go on, and everybody is told that
 /// they are in one place only.
 pub fn the_line_is_cut(inside: &Inside) {
-    Scene::shared_at(inside, "line-cut", Layout::TwoSites, Durability::Sync, |scene| {
+    at(inside, "line-cut", Layout::TwoSites, |scene| {
         synchronous(scene);
         let (primary, other, term) = (scene.primary(), scene.standby(), scene.term());
         let office = scene.write(primary, RecorderPlan::office());
@@ -120,7 +126,7 @@ pub fn the_line_is_cut(inside: &Inside) {
 
 /// patroni #1182 without a third voter: nobody takes over by itself, the operator is told so, and one command ends it.
 pub fn a_person_decides_between_two_sites(inside: &Inside) {
-    Scene::shared_at(inside, "two-sites-alone", Layout::TwoSitesAlone, Durability::Sync, |scene| {
+    at(inside, "two-sites-alone", Layout::TwoSitesAlone, |scene| {
         synchronous(scene);
         let (old, asked) = (scene.primary(), scene.standby());
         let status = sb_cli(scene, asked, &["status"]);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use sb_e2e::{Case, Program};
 use sb_lab::lab::Lab;
 use sb_lab::options::{Durability, Equipment, LabOptions};
-use sb_lab::soak::{SoakPlan, run};
+use sb_lab::soak::{SoakPlan, Weather, run};
 use sb_lab::stage::Inside;
 
 /// Its first faults hit the primary's network, its host and its guard, and move it on purpose.
@@ -29,8 +29,13 @@ fn short_soak(inside: &Inside) {
     let root = inside.mount().expect("mounts");
     let options =
         LabOptions { durability: Durability::Sync, equipment: Equipment::Disks, ..LabOptions::default() };
-    let plan =
-        SoakPlan { time: Duration::from_secs(90), every: Duration::from_secs(8), seed: SEED, clients: 6 };
+    let plan = SoakPlan {
+        time: Duration::from_secs(90),
+        every: Duration::from_secs(8),
+        seed: SEED,
+        clients: 6,
+        weather: Weather::OneByOne,
+    };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
         let lab = Lab::build(&root, &options).expect("a lab");

@@ -186,8 +186,12 @@ fn accepted(status: StatusCode, body: Bytes) -> Result<Bytes, CallError> {
 }
 
 fn refused(status: StatusCode, body: &[u8]) -> CallError {
-    let refusal: Refusal = serde_json::from_slice(body).unwrap_or_default();
-    let said = if refusal.error.is_empty() { status.to_string() } else { refusal.error };
+    // What is refused before it reaches the gateway is said as plain text.
+    let said = match serde_json::from_slice::<Refusal>(body) {
+        Ok(refusal) => refusal.error,
+        Err(_) => String::from_utf8_lossy(body).trim().to_owned(),
+    };
+    let said = if said.is_empty() { status.to_string() } else { said };
     CallError::Refused { status: status.as_u16(), said: said.chars().take(REFUSAL_CHARS_MAX).collect() }
 }
 

@@ -8,6 +8,7 @@ use crate::limits::{ENTRY_BYTES_MAX, RECORD_BYTES_MAX};
 use crate::replica::{Disk, DiskContent, DiskError, Record, Snapshot};
 
 use super::frame;
+use super::recovery::NewFiles;
 use super::identity::{Directory, failed, replace_file, sync_directory};
 
 /// Entries of at most [`crate::limits::ENTRY_BYTES_MAX`] that fit one record.
@@ -39,6 +40,12 @@ impl FileDisk {
         Ok(Self { directory, log, end })
     }
 
+    /// The files that [`create`](Self::create) would write, as bytes.
+    pub(crate) fn files(content: &DiskContent, identity: Vec<u8>) -> Option<NewFiles> {
+        let snapshot = frame::encode(content.snapshot.as_ref()?)?;
+        Some(NewFiles { log: frame::encode(&content.log())?, snapshot, identity })
+    }
+
     /// Reads what is there and cuts a torn tail off.
     pub(crate) fn open(directory: Directory) -> Result<(Self, DiskContent), OpenError> {
         let path = directory.log();
@@ -68,6 +75,11 @@ impl FileDisk {
             log.set_len(end).and_then(|()| log.sync_all()).map_err(failed("cut", &path))?;
         }
         Ok((Self { directory, log, end }, content))
+    }
+
+    /// Gives the directory back.
+    pub(crate) fn into_directory(self) -> Directory {
+        self.directory
     }
 
     fn write_log(&self, bytes: &[u8]) -> Result<(), DiskError> {

@@ -9,8 +9,8 @@ use crate::{MemberId, OpenError};
 /// The directory of one member, locked for this process as long as this lives.
 #[derive(Debug)]
 pub(crate) struct Directory {
-    path: PathBuf,
-    _lock: File,
+    pub(super) path: PathBuf,
+    pub(super) _lock: File,
 }
 
 /// Who the directory belongs to.
@@ -23,28 +23,53 @@ pub(crate) struct Identity {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct IdentityFile {
-    format: u32,
-    cluster: String,
-    name: String,
-    member: String,
-    starts: u64,
+pub(crate) struct IdentityFile {
+    pub(super) format: u32,
+    pub(crate) cluster: String,
+    pub(crate) name: String,
+    pub(crate) member: String,
+    pub(super) starts: u64,
+    /// The member whose log was recovered into this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) succeeds: Option<String>,
 }
 
 const FORMAT: u32 = 1;
 
 impl Directory {
-    /// Makes the directory if need be, and locks it.
+    /// Makes the directory if need be, locks it, and ends a recovery that a crash has cut short.
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
         fs::create_dir_all(path).map_err(failed("create", path))?;
         let lock_path = path.join("lock");
         let lock = File::options().create(true).truncate(false).write(true).open(&lock_path);
         let lock = lock.map_err(failed("open", &lock_path))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_path_buf(), _lock: lock }),
-            Err(fs::TryLockError::WouldBlock) => Err(OpenError::Locked { dir: path.to_path_buf() }),
-            Err(fs::TryLockError::Error(source)) => Err(failed("lock", &lock_path)(source)),
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => {
+                return Err(OpenError::Locked { dir: path.to_path_buf() });
+            }
+            Err(fs::TryLockError::Error(source)) => return Err(failed("lock", &lock_path)(source)),
         }
+        let directory = Self { path: path.to_path_buf(), _lock: lock };
+        directory.roll_forward()?;
+        Ok(directory)
+    }
+
+    /// Who the directory belongs to, without counting a start.
+    pub(crate) fn identity(&self) -> Result<IdentityFile, OpenError> {
+        Self::read_identity(&self.path.join("identity.json"))
+    }
+
+    /// Refuses the directory of another server or group.
+    pub(crate) fn check(&self, file: &IdentityFile, cluster: &str, name: &str) -> Result<(), OpenError> {
+        if (file.cluster.as_str(), file.name.as_str()) == (cluster, name) {
+            return Ok(());
+        }
+        Err(OpenError::ForeignDirectory {
+            dir: self.path.clone(),
+            found: format!("{} of {}", file.name, file.cluster),
+            expected: format!("{name} of {cluster}"),
+        })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -78,13 +103,7 @@ impl Directory {
         let corrupt = |reason: String| OpenError::Corrupt { path: path.clone(), reason };
         let goes_on = holds_log(&self.path);
         let mut file = if goes_on { Self::read_identity(&path)? } else { IdentityFile::new(cluster, name) };
-        if (file.cluster.as_str(), file.name.as_str()) != (cluster, name) {
-            return Err(OpenError::ForeignDirectory {
-                dir: self.path.clone(),
-                found: format!("{} of {}", file.name, file.cluster),
-                expected: format!("{name} of {cluster}"),
-            });
-        }
+        self.check(&file, cluster, name)?;
         let id = file.member.parse().map_err(|_| corrupt("no member id".into()))?;
         file.starts += 1;
         let text = serde_json::to_vec_pretty(&file).map_err(|error| corrupt(error.to_string()))?;
@@ -95,7 +114,7 @@ impl Directory {
         Ok(Identity { id, start: file.starts })
     }
 
-    fn read_identity(path: &Path) -> Result<IdentityFile, OpenError> {
+    pub(super) fn read_identity(path: &Path) -> Result<IdentityFile, OpenError> {
         let corrupt = |reason: String| OpenError::Corrupt { path: path.to_path_buf(), reason };
         let text = match fs::read(path) {
             Ok(text) => text,
@@ -126,19 +145,19 @@ impl Directory {
 }
 
 impl IdentityFile {
-    fn new(cluster: &str, name: &str) -> Self {
+    pub(super) fn new(cluster: &str, name: &str) -> Self {
         let member = MemberId::random().to_string();
-        Self { format: FORMAT, cluster: cluster.into(), name: name.into(), member, starts: 0 }
+        Self { format: FORMAT, cluster: cluster.into(), name: name.into(), member, starts: 0, succeeds: None }
     }
 }
 
-/// Whether a directory holds the log or the snapshot of a member.
+/// Whether a directory holds the log or the snapshot of a member, or a recovery that puts them there.
 ///
 /// Where it does, [`RaftStore::open`](crate::RaftStore::open) goes on with that member; where it does not,
 /// [`RaftStore::bootstrap`](crate::RaftStore::bootstrap) may begin a group. What cannot be looked at counts as held.
 #[must_use]
 pub fn holds_log(dir: &Path) -> bool {
-    ["log", "snapshot"].iter().any(|file| dir.join(file).try_exists().unwrap_or(true))
+    ["log", "snapshot", super::recovery::COMMITTED].iter().any(|file| dir.join(file).try_exists().unwrap_or(true))
 }
 
 /// Puts bytes in the place of a file: all of them or the old ones, whatever happens.
@@ -163,7 +182,7 @@ pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<File> {
 }
 
 /// Makes durable that a file is there under its name.
-pub(super) fn sync_directory(of: &Path) -> std::io::Result<()> {
+pub(crate) fn sync_directory(of: &Path) -> std::io::Result<()> {
     of.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }
 

@@ -3,7 +3,10 @@
 mod file;
 mod frame;
 mod identity;
+mod recovery;
+#[cfg(test)]
+mod recovery_tests;
 
 pub(crate) use file::FileDisk;
 pub use identity::holds_log;
-pub(crate) use identity::{Directory, Identity, failed, replace_file};
+pub(crate) use identity::{Directory, Identity, IdentityFile, failed, replace_file, sync_directory};

@@ -1,6 +1,6 @@
 //! What the servers' journals say of terms, and whether only the holder of the newest acknowledged writes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Verdict;
@@ -9,6 +9,9 @@ use crate::soak::history::History;
 
 /// Moments of a journal are rounded down to this.
 const JOURNAL_TICK: Duration = Duration::from_millis(1);
+
+/// Entries from which on a client may get in: before the change is made, and when it is confirmed.
+pub(super) const OPENING: [&str; 2] = ["clients.opening", "clients.open"];
 
 /// One entry of a journal, on the run's clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +30,18 @@ pub struct Told {
     pub detail: Option<String>,
 }
 
+impl Told {
+    /// The whole number that stands right before these words of the detail.
+    pub(super) fn number_before(&self, words: &str) -> Option<u64> {
+        let (before, _) = self.detail.as_deref()?.split_once(words)?;
+        before.trim_end().rsplit(' ').next()?.parse().ok()
+    }
+
+    pub(super) fn is(&self, kind: &str) -> bool {
+        self.kind == kind
+    }
+}
+
 /// One server's primaryship.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reign {
@@ -36,9 +51,8 @@ pub struct Reign {
     pub server: Place,
     /// When it saw that the lease is its own: from here on nobody else's counts.
     pub elected: Duration,
-    /// When its PostgreSQL was first known to be primary. Clients are let in after that; the journal notes
-    /// `clients.open` when the change of `pg_hba.conf` is confirmed, and a quick client commits before.
-    pub promoted: Option<Duration>,
+    /// When it began to let clients in.
+    pub opened: Option<Duration>,
 }
 
 /// The primaryships that the journals tell of, in the order of their terms.
@@ -48,31 +62,18 @@ pub fn read_reigns(told: &[Told]) -> Vec<Reign> {
     for entry in told {
         let Some(term) = entry.term else { continue };
         let (server, at) = (entry.server, entry.at);
+        let opens = OPENING.contains(&entry.kind.as_str());
         // The founder is elected by nobody; its first word of the term counts.
-        let reign = match entry.kind.as_str() {
-            "failover.elected" | "clients.open" | "postgres.promoted" => {
-                reigns.entry((term, server)).or_insert(Reign { term, server, elected: at, promoted: None })
-            }
-            _ => continue,
-        };
+        if !opens && entry.kind != "failover.elected" && entry.kind != "postgres.promoted" {
+            continue;
+        }
+        let reign = reigns.entry((term, server)).or_insert(Reign { term, server, elected: at, opened: None });
         reign.elected = reign.elected.min(at);
-        // The founder was never promoted.
-        if entry.kind != "failover.elected" {
-            reign.promoted = Some(reign.promoted.map_or(at, |promoted| promoted.min(at)));
+        if opens {
+            reign.opened = Some(reign.opened.map_or(at, |opened| opened.min(at)));
         }
     }
     reigns.into_values().collect()
-}
-
-/// The timelines that the journals tell of: each was made by a promotion, "On timeline N.".
-#[must_use]
-pub fn read_promotions(told: &[Told]) -> BTreeSet<u32> {
-    let promoted = told.iter().filter(|entry| entry.kind == "postgres.promoted");
-    let timeline = |entry: &Told| {
-        let detail = entry.detail.as_deref()?.strip_prefix("On timeline ")?;
-        detail.trim_end_matches('.').parse().ok()
-    };
-    promoted.filter_map(timeline).collect()
 }
 
 /// A term has one holder, and a later one begins later.
@@ -91,7 +92,7 @@ pub fn check_terms(reigns: &[Reign]) -> Verdict {
     verdict
 }
 
-/// No write was acknowledged by a server after another held a newer term, nor before it was promoted in its term.
+/// No write was acknowledged by a server after another held a newer term, nor before it began to let clients in.
 #[must_use]
 pub fn check_holders(history: &History, reigns: &[Reign]) -> Verdict {
     let mut verdict = Verdict::new("only the holder of the newest lease acknowledged writes");
@@ -108,9 +109,9 @@ pub fn check_holders(history: &History, reigns: &[Reign]) -> Verdict {
                 reign.server,
                 reign.term
             )),
-            Some(reign) if reign.promoted.is_none_or(|promoted| promoted > at + JOURNAL_TICK) => {
+            Some(reign) if reign.opened.is_none_or(|opened| opened > at + JOURNAL_TICK) => {
                 verdict.violated(format!(
-                    "`{}` acknowledged at {at:?}, before its promotion in term {}",
+                    "`{}` acknowledged at {at:?}, before it let clients in in term {}",
                     operation.server, reign.term
                 ));
             }
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_holder_that_was_promoted_may_acknowledge() {
+    fn a_holder_that_has_let_clients_in_may_acknowledge() {
         let reigns = read_reigns(&[
             told(0, "ravena-1", "clients.open", 1),
             told(30, "ravena-2", "failover.elected", 2),
@@ -162,12 +163,34 @@ mod tests {
         assert_eq!(check_holders(&acknowledged(), &reigns).violations, 1);
     }
 
+    /// The first acknowledgement comes at 5 ms.
     #[test]
-    fn an_acknowledgement_before_the_promotion_is_noticed() {
+    fn clients_get_in_when_the_opening_begins_and_not_when_it_is_confirmed() {
+        let opened_at = |opening_ms| {
+            read_reigns(&[
+                told(0, "ravena-1", "failover.elected", 1),
+                told(1, "ravena-1", "postgres.promoted", 1),
+                told(opening_ms, "ravena-1", "clients.opening", 1),
+                told(12, "ravena-1", "clients.open", 1),
+            ])
+        };
+        assert!(check_holders(&acknowledged(), &opened_at(5)).kept());
+        assert_eq!(check_holders(&acknowledged(), &opened_at(7)).violations, 1);
+    }
+
+    #[test]
+    fn an_acknowledgement_in_a_term_that_was_never_opened_is_noticed() {
         let reigns = read_reigns(&[
-            told(0, "ravena-1", "failover.elected", 1),
-            told(10, "ravena-1", "postgres.promoted", 1),
+            told(0, "ravena-1", "clients.open", 1),
+            told(12, "ravena-1", "failover.elected", 2),
+            told(13, "ravena-1", "postgres.promoted", 2),
         ]);
+        assert_eq!(check_holders(&acknowledged(), &reigns).violations, 2);
+    }
+
+    #[test]
+    fn an_acknowledgement_before_any_term_is_noticed() {
+        let reigns = read_reigns(&[told(8, "ravena-1", "clients.opening", 1)]);
         assert_eq!(check_holders(&acknowledged(), &reigns).violations, 1);
     }
 

@@ -2,8 +2,10 @@
 //! out. Each check has a history among its tests that makes it fail.
 
 mod accounts;
+mod bound;
 mod cycles;
 mod journals;
+mod leases;
 mod lineage;
 mod lists;
 mod register;
@@ -14,11 +16,16 @@ mod survivors;
 use serde::Serialize;
 
 pub use accounts::check_accounts;
-pub use journals::{Reign, Told, check_holders, check_terms, read_promotions, read_reigns};
-pub use lineage::{Ancestors, Timelines, check_lineage, read_ancestors};
+pub use bound::check_bound;
+pub use journals::{Reign, Told, check_holders, check_terms, read_reigns};
+pub use leases::check_leases;
+pub use lineage::{
+    Ancestors, Handover, Promotion, Timelines, WalPlace, check_lineage, check_succession, read_ancestors,
+    read_promotions,
+};
 pub use lists::check_lists;
 pub use register::check_register;
-pub use repairs::{Kept, check_repairs};
+pub use repairs::{Kept, check_repairs, check_reports};
 pub use rows::{Losses, check_rows};
 pub use survivors::check_survivors;
 

@@ -6,7 +6,7 @@ use super::Verdict;
 use crate::soak::history::{Action, History, Operation, RowId};
 
 /// What became of the inserts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Losses {
     /// Acknowledged inserts.
     pub acknowledged: usize,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Draw;
+use super::{Draw, EtcdKind};
 use crate::fault::{Fault, Part, Target};
 use crate::place::Place;
 
@@ -22,7 +22,7 @@ pub enum Scope {
 }
 
 /// One kind of fault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "each says what it is; what it does is in `Kind::begin`")]
 pub enum Kind {
@@ -44,10 +44,12 @@ pub enum Kind {
     SlowSync,
     UpgradeAgent,
     Switchover,
+    #[serde(untagged)]
+    Etcd(EtcdKind),
 }
 
 impl Kind {
-    /// All of them.
+    /// All of them, but those of an etcd.
     pub const ALL: [Self; 18] = [
         Self::KillAgent,
         Self::KillGuard,
@@ -91,6 +93,7 @@ impl Kind {
             | Self::LosePackets
             | Self::FullDisk
             | Self::SlowSync => Scope::Wider,
+            Self::Etcd(kind) => kind.scope(),
         }
     }
 
@@ -119,7 +122,14 @@ impl Kind {
             Self::SlowSync => Fault::SlowDisk(target, SLOW_SYNC_MS),
             Self::UpgradeAgent => Fault::Upgrade(target),
             Self::Switchover => return Vec::new(),
+            Self::Etcd(kind) => kind.begin(victim),
         }]
+    }
+
+    /// Which servers it touches.
+    #[must_use]
+    pub fn strikes(self, victim: Place) -> Vec<Place> {
+        if self == Self::IsolateSite { Target::site_of(victim).places().to_vec() } else { vec![victim] }
     }
 
     /// The fault that ends it; nothing where the supervision or the cluster does.
@@ -138,6 +148,7 @@ impl Kind {
             | Self::LosePackets => Some(Fault::Heal),
             Self::FullDisk => Some(Fault::FreeDisk(target)),
             Self::SlowSync => Some(Fault::SlowDisk(target, 0)),
+            Self::Etcd(kind) => kind.end(victim),
             Self::KillAgent
             | Self::KillGuard
             | Self::KillPostgres
