@@ -107,6 +107,14 @@ pub enum AgentVerb {
     Failover(FailoverArgs),
     /// Change what a commit waits for, while the cluster runs
     Durability(DurabilityArgs),
+    /// Go on with one server although the majority of the store is lost for good
+    Recover(RecoverArgs),
+    /// What concerns one server
+    Server {
+        /// What to do with it
+        #[command(subcommand)]
+        command: ServerCommand,
+    },
     /// Hold back automatic failover for a while
     Pause(PauseArgs),
     /// End a pause
@@ -115,11 +123,14 @@ pub enum AgentVerb {
     History,
     /// What happened
     Events(EventsArgs),
-    /// Why (not): a server, an operation, or the whole cluster
+    /// Why (not): a server, an operation, a code, or who takes over in the whole cluster
     Explain {
         /// What to explain
-        #[arg(value_name = "SERVER|OPERATION")]
+        #[arg(value_name = "SERVER|OPERATION|CODE", conflicts_with = "term")]
         subject: Option<String>,
+        /// Of the cluster: how the succession that began this term was judged, instead of the last one
+        #[arg(long, value_name = "N")]
+        term: Option<u64>,
     },
     /// Operations under way and past
     Ops(OpsArgs),
@@ -252,6 +263,36 @@ pub struct DurabilityArgs {
     /// How
     #[command(flatten)]
     pub transfer: TransferArgs,
+}
+
+/// `recover`
+#[derive(Debug, Args)]
+pub struct RecoverArgs {
+    /// Show who answers, how far each log reaches, the bytes at risk and what cannot be known; change nothing
+    #[arg(long, required_unless_present = "to", conflicts_with_all = ["to", "confirm_lost", "accept_data_loss"])]
+    pub plan: bool,
+    /// The server to go on with: the one that is asked
+    #[arg(long, value_name = "SERVER", requires_all = ["confirm_lost", "accept_data_loss"])]
+    pub to: Option<String>,
+    /// The servers that will NEVER come back by themselves: exactly those that do not answer
+    #[arg(long, value_name = "SERVER,...", value_delimiter = ',')]
+    pub confirm_lost: Vec<String>,
+    /// Lose confirmed commits, up to this much WAL of what is known, such as 48MiB
+    #[arg(long, value_name = "BYTES", value_parser = units::bytes)]
+    pub accept_data_loss: Option<u64>,
+    /// How
+    #[command(flatten)]
+    pub transfer: TransferArgs,
+}
+
+/// The verbs of `server`.
+#[derive(Debug, Subcommand)]
+pub enum ServerCommand {
+    /// Let a server back in that a recovery has given up
+    Rejoin {
+        /// Its name
+        server: String,
+    },
 }
 
 /// `pause`

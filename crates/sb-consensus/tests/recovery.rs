@@ -128,10 +128,7 @@ async fn what_is_not_the_member_meant_is_left_alone() {
     let other = recover(dir.path(), 0, nobody);
     assert!(matches!(other, Err(RecoverError::OtherMember { found, .. }) if found == id), "{other:?}");
     let foreign = recover(dir.path(), 1, id);
-    assert!(
-        matches!(foreign, Err(RecoverError::Open(OpenError::ForeignDirectory { .. }))),
-        "{foreign:?}"
-    );
+    assert!(matches!(foreign, Err(RecoverError::Open(OpenError::ForeignDirectory { .. }))), "{foreign:?}");
     let config = RaftConfig::new("test", dir.path(), name(0), "127.0.0.1:1");
     let refused = RaftStore::danger_recover(&config, Machine::default(), id, |_| Err("no"));
     assert!(matches!(refused, Err(RecoverError::Refused("no"))), "{refused:?}");

@@ -206,7 +206,7 @@ impl Base {
             seen,
             turn: turn_seen,
             journal: self.journal.clone(),
-            peers: Peers::spawn(topology.clone(), me.name.clone(), credentials.clone(), stop.clone()),
+            peers: Peers::spawn(topology, &me.name, credentials.clone(), stop.clone()),
             operations,
             failsafe,
             recovery: RecoveryLine {

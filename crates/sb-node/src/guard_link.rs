@@ -317,6 +317,8 @@ impl GuardLink {
             if processes(&self.refresh().await?) == Processes::Gone {
                 return Ok(());
             }
+            // The own question is no news.
+            status.borrow_and_update();
             let _ = tokio::time::timeout(Duration::from_millis(100), status.changed()).await;
         }
     }

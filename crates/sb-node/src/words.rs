@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use sb_failover::record::Durability;
-use sb_failover::{FailsafeRefusal, JournalEntry, PaceReason, State};
+use sb_failover::{Candidate, FailsafeRefusal, Gate, JournalEntry, Judgement, PaceReason, State};
 use sb_topology::ServerName;
 
 use crate::journal::Entry;
@@ -80,7 +80,6 @@ pub fn entry(entry: &JournalEntry) -> Entry {
             Entry::new("durability.formed", message).term(term.get()).detail(names(voters))
         }
         JournalEntry::PromiseChanged { wanted, number } => asked_for(*wanted, *number),
-        JournalEntry::Judged(judgement) => Entry::new("failover.judged", judgement.verdict.clone()),
         JournalEntry::Opening { term } => {
             Entry::new("clients.opening", "clients are about to be let in").term(term.get())
         }
@@ -92,6 +91,7 @@ pub fn entry(entry: &JournalEntry) -> Entry {
             let detail = claim(&place(own), told.as_deref(), *missing_bytes, *silent_ms);
             Entry::new("failover.claiming", "this server asks for the lease").term(term.get()).detail(detail)
         }
+        JournalEntry::Judged(judgement) => judged(judgement),
         JournalEntry::OperationFailed { operation, detail } => {
             Entry::new("operation.failed", format!("{operation} did not succeed; it is tried again"))
                 .detail(detail.clone())
@@ -104,6 +104,46 @@ const ON_WITHOUT_THE_STORE: &str =
 
 fn failsafe_refused(by: &ServerName, reason: &FailsafeRefusal) -> Entry {
     Entry::new("failsafe.refused", format!("`{by}` does not promise to hold back")).detail(reason.to_string())
+}
+
+fn judged(judgement: &Judgement) -> Entry {
+    let term = judgement.term.next().get();
+    let detail = judgement.candidates.iter().map(|c| format!("`{}` {}", c.server, c.why));
+    Entry::new("failover.judged", judgement.verdict.clone())
+        .term(term)
+        .detail(detail.collect::<Vec<_>>().join("; "))
+        .judgement(sb_api::Judgement {
+            term,
+            holder: judgement.holder.to_string(),
+            renewal: judgement.seq.get(),
+            by: String::new(),
+            at: String::new(),
+            winner: judgement.winner.as_ref().map(ToString::to_string),
+            verdict: judgement.verdict.clone(),
+            candidates: judgement.candidates.iter().map(candidate).collect(),
+        })
+}
+
+/// A candidate as the API shows it.
+#[must_use]
+pub fn candidate(candidate: &Candidate) -> sb_api::Candidate {
+    sb_api::Candidate {
+        server: candidate.server.to_string(),
+        place: candidate.place.and_then(|place| u64::try_from(place).ok()),
+        why: Some(candidate.why.clone()),
+        gates: candidate.gates.iter().map(gate).collect(),
+    }
+}
+
+/// A gate as the API shows it.
+#[must_use]
+pub fn gate(gate: &Gate) -> sb_api::Gate {
+    sb_api::Gate {
+        name: gate.name.clone(),
+        observed: gate.observed.clone(),
+        limit: gate.limit.clone(),
+        ok: gate.ok,
+    }
 }
 
 fn lease_length(before_ms: u64, ttl_ms: u64, why: PaceReason) -> Entry {

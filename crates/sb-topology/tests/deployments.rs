@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sb_topology::{
     Documents, Durability, EtcdPolicy, Loaded, NotAutomatic, Problem, Problems, ServerName, Severity,
-    StorePolicy, Topology, load,
-    load_dir,
+    StorePolicy, Topology, load, load_dir,
 };
 
 /// As the application's setup page writes them on one machine.

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use sb_lab::options::{Durability, Profile, Scenario};
 
+use crate::peer::Peer;
+
 /// Measures the product on virtual sites.
 #[derive(Debug, clap::Parser)]
 #[command(name = "bench", bin_name = "./run bench")]
@@ -40,6 +42,9 @@ pub struct FailoverPlan {
     /// Which timings; may be given several times [default: both]
     #[arg(long, value_enum)]
     pub policy: Vec<Profile>,
+    /// A product to measure beside ours, under default timings and its quickest safe ones
+    #[arg(long, value_enum)]
+    pub peer: Vec<Peer>,
     /// Keep the runs that the file has already and measure only what is missing
     #[arg(long, requires = "json")]
     pub resume: bool,

@@ -1,5 +1,6 @@
 //! What a measurement needs of a product, ours or another's, to measure it on the lab's servers.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -57,6 +58,9 @@ pub trait Cluster {
 
     /// What its journals say since a moment, oldest first; nothing where there are none.
     async fn notes(&self, since: jiff::Timestamp) -> Vec<Note>;
+
+    /// Copies what its programs have printed out of the lab; says where.
+    fn keep_logs(&self, story: &str) -> anyhow::Result<PathBuf>;
 
     /// One of its servers.
     fn host(&self, place: Place) -> anyhow::Result<&Host> {

@@ -9,6 +9,7 @@ mod cluster;
 mod failover;
 mod idle;
 mod machine;
+mod peer;
 mod sheet;
 mod sites;
 mod statistics;

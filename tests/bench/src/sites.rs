@@ -43,11 +43,6 @@ impl Sites {
         Ok(sites)
     }
 
-    /// Copies the servers' logs out of the lab.
-    pub fn keep_logs(&self, story: &str) -> anyhow::Result<PathBuf> {
-        Ok(self.lab.keep_logs(&format!("bench-{story}"))?)
-    }
-
     /// The journal of every server that answers, after these ids.
     pub async fn events(&self) -> Vec<Event> {
         let mut events = Vec::new();
@@ -88,6 +83,10 @@ impl Cluster for Sites {
 
     async fn switchover(&self, from: Place, to: Place) -> anyhow::Result<()> {
         self.lab.agents().switchover(from, Some(to)).await.context("the agent refused the switchover")
+    }
+
+    fn keep_logs(&self, story: &str) -> anyhow::Result<PathBuf> {
+        Ok(self.lab.keep_logs(&format!("bench-{story}"))?)
     }
 
     async fn notes(&self, since: Timestamp) -> Vec<Note> {

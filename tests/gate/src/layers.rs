@@ -67,7 +67,7 @@ pub const RULES: &[Rule] = &[
     rule("sb-cli", 4, &["sb-client", "sb-api", "sb-topology", "sb-lab"]),
     rule("sb-e2e", 4, &["sb-client", "sb-api", "sb-topology", "sb-lab"]),
     rule("sb-bench", 4, &["sb-client", "sb-api", "sb-topology", "sb-lab"]),
-    rule("sb-gate", 4, &[]),
+    rule("sb-gate", 4, &["sb-api"]),
 ];
 
 const fn rule(package: &'static str, level: u8, may_use: &'static [&'static str]) -> Rule {

@@ -7,4 +7,5 @@ mod making;
 mod moving;
 mod pictures;
 mod reaching;
+mod recovering;
 mod watching;

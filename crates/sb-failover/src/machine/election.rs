@@ -6,11 +6,11 @@ use sb_pgtypes::Position;
 use sb_topology::ServerName;
 
 use crate::elect::{elect_mutated, everybody_reported, most_log};
-use crate::record::{Proof, Standing, TransferKind, missing};
+use crate::record::{Proof, Report, Standing, TransferKind, missing};
 use crate::timings::ms;
 use crate::{
-    BootTime, ClusterRecord, Command, Election, JournalEntry, Judgement, Ranked, Rejection, Request, Trigger,
-    judge,
+    BootTime, ClusterRecord, Command, Election, JournalEntry, Judgement, Promise, Ranked, Rejection, Request,
+    Trigger, judge,
 };
 
 use super::Machine;
@@ -40,7 +40,7 @@ impl Machine {
         };
         self.report(&position);
         if let Some(proof) = self.first_turn(&position) {
-            self.tell_judgement();
+            self.tell_judgement(&position);
             return self.claim(position, proof);
         }
         let Some(begins) = self.counting_begins_at() else {
@@ -49,7 +49,7 @@ impl Machine {
         if !self.reached(begins) {
             return;
         }
-        self.tell_judgement();
+        self.tell_judgement(&position);
         let Some(record) = self.record.clone() else {
             return;
         };
@@ -59,15 +59,21 @@ impl Machine {
         }
     }
 
-    /// Journals how the reports are judged, once for each different judgement of one lease.
-    fn tell_judgement(&mut self) {
+    /// Journals how the reports are judged, the own one among them although it may still be on its way: once for each
+    /// different judgement of one lease.
+    fn tell_judgement(&mut self, position: &sb_pgtypes::Position) {
         let Some(record) = self.record.clone() else {
             return;
         };
         if self.judged.as_ref().is_some_and(|judged| Arc::ptr_eq(&judged.record, &record)) {
             return;
         }
-        let Some(judgement) = judge(&record) else {
+        let mut told = ClusterRecord::clone(&record);
+        if let Some(Promise { term, seq }) = self.promise {
+            let report = Report { term, seq, position: position.clone() };
+            told.reports.insert(self.config.me.clone(), report);
+        }
+        let Some(judgement) = judge(&told) else {
             return;
         };
         let before = self

@@ -10,8 +10,9 @@ pub use sb_failover::record::{
 };
 pub use sb_failover::{
     Armed, BootTime, ClusterRecord, Command, Config, DataDirectory, Event, Follower, Founding, GuardReport,
-    Incarnation, JournalEntry, Machine, Observation, OpFailure, OpOutput, Persisted, Phase, Processes,
-    ProposalResult, Rejection, RenewalNumber, Request, Role, Seq, Session, State, Term, Timings, Trigger,
+    Incarnation, JournalEntry, Judgement, Machine, Observation, OpFailure, OpOutput, Persisted, Phase,
+    Processes, ProposalResult, Rejection, RenewalNumber, Request, Role, Seq, Session, State, Term, Timings,
+    Trigger,
 };
 pub use sb_pgtypes::{Lineage, Lsn, Position, SystemIdentifier, TimelineId};
 pub use sb_topology::{ServerName, SiteName};
@@ -107,6 +108,7 @@ pub struct Bench {
     pub held: Vec<&'static str>,
     pub failing: Vec<&'static str>,
     pub moves: Vec<(State, Trigger)>,
+    pub judged: Vec<Judgement>,
     /// Every command but the journal's, in order, also those that are held.
     pub commands: Vec<Command>,
 }
@@ -150,6 +152,7 @@ impl Bench {
             held: Vec::new(),
             failing: Vec::new(),
             moves: Vec::new(),
+            judged: Vec::new(),
             commands: Vec::new(),
         }
     }
@@ -209,6 +212,7 @@ impl Bench {
         }
         match &command {
             Command::Journal(JournalEntry::Moved { from, trigger, .. }) => self.moves.push((*from, *trigger)),
+            Command::Journal(JournalEntry::Judged(judgement)) => self.judged.push(*judgement.clone()),
             Command::Propose { id, request } => {
                 let outcome = self.record.apply(request);
                 let result = outcome.map_or_else(ProposalResult::Rejected, |()| ProposalResult::Applied);

@@ -25,7 +25,9 @@ pub struct Happened {
     pub at_seconds: f64,
     /// How long it lasted, in seconds.
     pub lasted_seconds: f64,
-    /// Longest silence between two acknowledgements from its beginning until the next fault, in seconds.
+    /// Length of the primary's lease then, in milliseconds; nothing where its journal names none: the policy's.
+    pub lease_ms: Option<u64>,
+    /// Longest silence between two acknowledgements from its beginning until the next fault or storm, in seconds.
     pub gap_seconds: f64,
 }
 

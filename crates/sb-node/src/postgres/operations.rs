@@ -72,7 +72,7 @@ impl Driver {
         let prepared = instance.prepare_start(&StartRole::Primary, &self.desired()?).await;
         let spec = prepared.map_err(|e| failed(&e))?;
         postmaster::start(link, spec, Some(term)).await.map_err(|e| failed(&e))?;
-        match instance.wait_ready(ms(READY_MS_MAX)).await.map_err(|e| failed(&e))? {
+        match self.wait_ready().await? {
             Role::Primary => {}
             Role::Standby => return Err(plain("PostgreSQL came up as a standby")),
         }
@@ -122,11 +122,23 @@ impl Driver {
         let spec = prepared.map_err(|e| failed(&e))?;
         postmaster::start(link, spec, None).await.map_err(|e| failed(&e))?;
         self.config.fence.open_for_standby().await;
-        match instance.wait_ready(ms(READY_MS_MAX)).await.map_err(|e| failed(&e))? {
+        match self.wait_ready().await? {
             Role::Standby => self.take_back().await,
             Role::Primary => {
                 self.kill_all().await?;
                 Err(plain("PostgreSQL came up as a primary instead of a standby, and was killed"))
+            }
+        }
+    }
+
+    /// Waits until what was just started accepts sessions. What has ended meanwhile, fenced or by its own failure, never
+    /// will, and whoever waited for it would keep every later operation from the data directory.
+    async fn wait_ready(&self) -> Result<Role, OpFailure> {
+        tokio::select! {
+            ready = self.instance().wait_ready(ms(READY_MS_MAX)) => ready.map_err(|e| failed(&e)),
+            gone = self.config.guard.gone() => {
+                gone.map_err(|e| failed(&e))?;
+                Err(plain("PostgreSQL has ended before it accepted sessions"))
             }
         }
     }

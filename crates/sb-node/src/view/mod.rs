@@ -4,6 +4,7 @@
 mod cluster;
 mod durability;
 mod explain;
+mod judged;
 mod manual;
 mod recovery;
 mod requests;
@@ -14,10 +15,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sb_api::{
-    DurabilityRequest, EVENTS_PER_ANSWER_MAX, Event, Explanation, FailoverRequest, FailsafeReply,
-    FailsafeRequest, HistoryEntry, JoinAnswer, JoinRequest, Operation, PauseRequest, PeerStatus,
-    RecoverRequest, RecoveryPlan, Refused, RejoinRequest, ResumeRequest, ServerStatus, Status,
-    SwitchoverRequest,
+    DurabilityRequest, EVENTS_PER_ANSWER_MAX, Event, ExplainQuery, Explanation, FailoverRequest,
+    FailsafeReply, FailsafeRequest, HistoryEntry, JoinAnswer, JoinRequest, Judgement, Operation,
+    PauseRequest, PeerStatus, RecoverRequest, RecoveryPlan, Refused, RejoinRequest, ResumeRequest,
+    ServerStatus, Status, SwitchoverRequest,
 };
 use sb_client::state::Identity;
 use sb_consensus::Store;
@@ -132,8 +133,16 @@ impl AgentView for Agent {
         self.handovers()
     }
 
-    async fn explain(&self, subject: Option<&str>) -> Refused<Explanation> {
+    async fn explain_cluster(&self, query: ExplainQuery) -> Refused<Explanation> {
+        self.cluster_explanation(query).await
+    }
+
+    async fn explain(&self, subject: &str) -> Refused<Explanation> {
         self.explanation(subject).await
+    }
+
+    fn judged(&self, query: ExplainQuery) -> Option<Judgement> {
+        self.journal.judgement(query.term)
     }
 
     async fn switchover(&self, by: &Caller, request: SwitchoverRequest) -> Refused<Operation> {

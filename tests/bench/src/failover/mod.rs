@@ -9,10 +9,13 @@ use std::path::Path;
 use sb_lab::options::{Durability, LabOptions, Profile, Scenario};
 
 use crate::arguments::{FailoverPlan, asked};
+use crate::cluster::Cluster;
 use crate::machine::load;
+use crate::peer::{Patroni, Peer};
 use crate::sheet::{Sheet, bar_lines};
 use crate::sites::Sites;
-use run::{OURS, Run, Setting};
+pub use run::Setting;
+use run::{OURS, Run};
 
 /// The name in the file.
 const BENCH: &str = "failover";
@@ -27,11 +30,15 @@ pub async fn measure(plan: &FailoverPlan, root: &Path) -> anyhow::Result<()> {
     for durability in asked(&plan.durability, &[Durability::Async, Durability::Sync]) {
         for policy in asked(&plan.policy, &[Profile::Default, Profile::Fast]) {
             let setting = Setting { policy, durability };
-            while book.missing(setting).is_some() {
-                if let Err(error) = measure_setting(&mut book, setting, root, rebuilds).await {
-                    eprintln!("{error:#}");
-                    rebuilds += 1;
-                    anyhow::ensure!(rebuilds <= REBUILDS_MAX, "given up after {rebuilds} clusters");
+            // One product at a time, so that each has the machine for itself.
+            while book.missing(OURS, setting).is_some() {
+                let outcome = measure_ours(&mut book, setting, root, rebuilds).await;
+                count_failure(outcome, &mut rebuilds)?;
+            }
+            for peer in &plan.peer {
+                while book.missing(peer.name(), setting).is_some() {
+                    let outcome = measure_peer(&mut book, *peer, setting, root, rebuilds).await;
+                    count_failure(outcome, &mut rebuilds)?;
                 }
             }
         }
@@ -40,8 +47,16 @@ pub async fn measure(plan: &FailoverPlan, root: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One cluster for all runs of a setting. An error of a run is on record; the cluster is not to be used again.
-async fn measure_setting(
+fn count_failure(outcome: anyhow::Result<()>, rebuilds: &mut usize) -> anyhow::Result<()> {
+    if let Err(error) = outcome {
+        eprintln!("{error:#}");
+        *rebuilds += 1;
+        anyhow::ensure!(*rebuilds <= REBUILDS_MAX, "given up after {rebuilds} clusters");
+    }
+    Ok(())
+}
+
+async fn measure_ours(
     book: &mut Book<'_>,
     setting: Setting,
     root: &Path,
@@ -51,13 +66,40 @@ async fn measure_setting(
     let options =
         LabOptions { durability: setting.durability, profile: setting.policy, ..LabOptions::default() };
     let sites = Sites::up(root, &format!("{}-{rebuilds}", setting.word()), &options).await?;
-    while let Some(scenario) = book.missing(setting) {
-        let measured = drill::play(&sites, scenario).await;
+    measure_setting(book, OURS, &sites, setting).await
+}
+
+async fn measure_peer(
+    book: &mut Book<'_>,
+    peer: Peer,
+    setting: Setting,
+    root: &Path,
+    rebuilds: usize,
+) -> anyhow::Result<()> {
+    eprintln!("six servers at five sites come up with {}: {setting}", peer.name());
+    let name = format!("{}-{rebuilds}", setting.word());
+    match peer {
+        Peer::Patroni => {
+            let patroni = Patroni::up(root, &name, setting).await?;
+            measure_setting(book, peer.name(), &patroni, setting).await
+        }
+    }
+}
+
+/// One cluster for all runs of a setting. An error of a run is on record; the cluster is not to be used again.
+async fn measure_setting(
+    book: &mut Book<'_>,
+    product: &str,
+    cluster: &impl Cluster,
+    setting: Setting,
+) -> anyhow::Result<()> {
+    while let Some(scenario) = book.missing(product, setting) {
+        let measured = drill::play(cluster, scenario).await;
         let outcome = measured.as_ref().map(drop).map_err(|error| anyhow::anyhow!("{error:#}"));
-        let run = Run::new(OURS, setting, scenario, measured, load()?);
+        let run = Run::new(product, setting, scenario, measured, load()?);
         let too_long = run.write_gap_seconds.is_none_or(|gap| gap > summary::KEPT_BEYOND_SECONDS);
-        if outcome.is_err() || too_long {
-            eprintln!("  logs: {}", sites.keep_logs(&format!("{}-{scenario}", setting.word()))?.display());
+        if outcome.is_err() || (too_long && product == OURS) {
+            eprintln!("  logs: {}", cluster.keep_logs(&format!("{}-{scenario}", setting.word()))?.display());
         }
         book.enter(run)?;
         outcome?;
@@ -83,11 +125,11 @@ impl<'a> Book<'a> {
         Ok(book)
     }
 
-    /// The next scenario that has too few runs under this setting.
-    fn missing(&self, setting: Setting) -> Option<Scenario> {
+    /// The next scenario that has too few runs of a product under this setting.
+    fn missing(&self, product: &str, setting: Setting) -> Option<Scenario> {
         let wanted = usize::from(self.plan.runs);
         asked(&self.plan.scenario, &Scenario::ALL).into_iter().find(|scenario| {
-            self.sheet.runs.iter().filter(|run| run.is_of(OURS, setting, *scenario)).count() < wanted
+            self.sheet.runs.iter().filter(|run| run.is_of(product, setting, *scenario)).count() < wanted
         })
     }
 

@@ -50,6 +50,8 @@ pub fn bars(runs: &[Run]) -> Vec<Bar> {
     let mut bars: Vec<Bar> = ours.iter().flat_map(|group| group.times()).collect();
     bars.extend(ours.iter().filter_map(|group| group.lost()));
     bars.extend(ours.iter().filter_map(|group| group.isolated()));
+    let peers = groups.iter().filter(|group| group.product != OURS);
+    bars.extend(peers.filter_map(|peer| peer.ratio(&ours)));
     bars
 }
 
@@ -120,6 +122,16 @@ impl Group<'_> {
             ))
         };
         [bar("median", median(&gaps)), bar("most", maximum(&gaps))].into_iter().flatten().collect()
+    }
+
+    /// Our median over this peer's, in the same scenario and setting of the same measurement.
+    fn ratio(&self, ours: &[&Group<'_>]) -> Option<Bar> {
+        let same = |it: &&&Group<'_>| {
+            (it.scenario, it.policy, it.durability) == (self.scenario, self.policy, self.durability)
+        };
+        let (mine, theirs) = (median(&ours.iter().find(same)?.gaps())?, median(&self.gaps())?);
+        let name = self.name(&format!("medians, ours over {}", self.product));
+        (theirs > 0.0).then(|| Bar::at_most(name, mine / theirs, 1.0))
     }
 
     fn limit_seconds(&self) -> f64 {

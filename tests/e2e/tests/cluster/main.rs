@@ -6,6 +6,7 @@ mod durability;
 mod etcd;
 mod guard;
 mod log;
+mod recover;
 mod returns;
 mod scenarios;
 mod scene;
@@ -78,6 +79,7 @@ fn main() -> ExitCode {
                 name: "between_two_sites_alone_a_person_decides",
                 body: sites::a_person_decides_between_two_sites,
             },
+            Case { name: "a_lost_majority_is_recovered_by_a_person", body: recover::lost_majority },
             Case { name: "on_etcd_the_loss_of_a_host_with_its_member_loses_nothing", body: etcd::host_loss },
             Case { name: "on_etcd_a_site_that_is_cut_off_is_fenced", body: etcd::partition },
             Case { name: "a_stall_of_etcd_shorter_than_the_lease_demotes_nobody", body: etcd::short_stall },

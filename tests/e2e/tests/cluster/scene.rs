@@ -198,6 +198,11 @@ impl Scene {
         }
     }
 
+    /// Whether a server has every row that is in the book, and none that nobody wrote.
+    pub fn has_every_row(&self, ledger: &Ledger, on: Place) -> bool {
+        self.compare(ledger, on).clean()
+    }
+
     fn compare(&self, ledger: &Ledger, on: Place) -> Findings {
         let read = move |access: Access| async move { access.read_rows(on).await };
         let rows = self.runtime.block_on(self.lab.client(Place::OFFICE, read)).expect("a client");

@@ -73,7 +73,7 @@ impl Peer {
             let (response, connection) = self.send(tls, call).await?;
             let status = response.status();
             let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
-            let body = body.map_err(|error| CallError::Broken(error.to_string()))?.to_bytes();
+            let body = body.map_err(|error| CallError::Broken(chain(error.as_ref())))?.to_bytes();
             self.keep(connection);
             accepted(status, body)
         };
@@ -120,7 +120,7 @@ impl Peer {
         let request = request.body(Full::new(call.body.clone()));
         let request = request.map_err(|error| CallError::Malformed(error.to_string()))?;
         let answer = connection.sender.send_request(request).await;
-        Ok((answer.map_err(|error| CallError::Broken(error.to_string()))?, connection))
+        Ok((answer.map_err(|error| CallError::Broken(chain(&error)))?, connection))
     }
 
     /// A kept connection that still looks alive.
@@ -142,14 +142,14 @@ impl Peer {
 
     async fn connect(&self, tls: Option<&ClientConfig>) -> Result<Connection, CallError> {
         let EtcdEndpoint { scheme, host, port } = &self.endpoint;
-        let unreachable = |error: std::io::Error| CallError::Unreachable(error.to_string());
+        let unreachable = |error: std::io::Error| CallError::Unreachable(chain(&error));
         let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(unreachable)?;
         stream.set_nodelay(true).map_err(unreachable)?;
         match (scheme, tls) {
             (Scheme::Plain, _) => handshake(stream).await,
             (Scheme::Tls, Some(config)) => {
                 let name = ServerName::try_from(host.clone());
-                let name = name.map_err(|error| CallError::Unreachable(error.to_string()))?;
+                let name = name.map_err(|error| CallError::Unreachable(chain(&error)))?;
                 let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config.clone()));
                 handshake(connector.connect(name, stream).await.map_err(unreachable)?).await
             }
@@ -173,7 +173,7 @@ async fn handshake(
     stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 ) -> Result<Connection, CallError> {
     let begun = http1::handshake(TokioIo::new(stream)).await;
-    let (sender, driver) = begun.map_err(|error| CallError::Unreachable(error.to_string()))?;
+    let (sender, driver) = begun.map_err(|error| CallError::Unreachable(chain(&error)))?;
     let driver = tokio::spawn(async move {
         // How it ended is told to whoever waits for an answer.
         let _ = driver.await;
@@ -193,6 +193,20 @@ fn refused(status: StatusCode, body: &[u8]) -> CallError {
     };
     let said = if said.is_empty() { status.to_string() } else { said };
     CallError::Refused { status: status.as_u16(), said: said.chars().take(REFUSAL_CHARS_MAX).collect() }
+}
+
+/// What an error says, with what lies below: a connection that "broke" was refused for a reason.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut said = error.to_string();
+    let mut below = error.source();
+    while let Some(error) = below {
+        let more = error.to_string();
+        if !said.contains(&more) {
+            said = format!("{said}: {more}");
+        }
+        below = error.source();
+    }
+    said
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

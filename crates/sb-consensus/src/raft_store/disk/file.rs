@@ -8,8 +8,8 @@ use crate::limits::{ENTRY_BYTES_MAX, RECORD_BYTES_MAX};
 use crate::replica::{Disk, DiskContent, DiskError, Record, Snapshot};
 
 use super::frame;
-use super::recovery::NewFiles;
 use super::identity::{Directory, failed, replace_file, sync_directory};
+use super::recovery::NewFiles;
 
 /// Entries of at most [`crate::limits::ENTRY_BYTES_MAX`] that fit one record.
 const ENTRIES_PER_PART: usize = RECORD_BYTES_MAX / (2 * ENTRY_BYTES_MAX);

@@ -157,7 +157,9 @@ impl IdentityFile {
 /// [`RaftStore::bootstrap`](crate::RaftStore::bootstrap) may begin a group. What cannot be looked at counts as held.
 #[must_use]
 pub fn holds_log(dir: &Path) -> bool {
-    ["log", "snapshot", super::recovery::COMMITTED].iter().any(|file| dir.join(file).try_exists().unwrap_or(true))
+    ["log", "snapshot", super::recovery::COMMITTED]
+        .iter()
+        .any(|file| dir.join(file).try_exists().unwrap_or(true))
 }
 
 /// Puts bytes in the place of a file: all of them or the old ones, whatever happens.

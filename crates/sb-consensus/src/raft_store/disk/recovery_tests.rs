@@ -94,7 +94,8 @@ fn a_crash_while_rolling_forward_is_rolled_forward_again() {
     steps(dir.path(), files, Some(STEPS_TO_COMMIT));
     // Each start gets one step further than the one before.
     while dir.path().join("recovery").exists() {
-        let directory = Directory { path: dir.path().to_path_buf(), _lock: fs::File::open("/dev/null").unwrap() };
+        let directory =
+            Directory { path: dir.path().to_path_buf(), _lock: fs::File::open("/dev/null").unwrap() };
         directory.perform(&directory.next_step().unwrap().unwrap()).unwrap();
     }
     assert_eq!(read(dir.path()), new);

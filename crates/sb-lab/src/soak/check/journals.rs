@@ -14,7 +14,7 @@ const JOURNAL_TICK: Duration = Duration::from_millis(1);
 pub(super) const OPENING: [&str; 2] = ["clients.opening", "clients.open"];
 
 /// One entry of a journal, on the run's clock.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Told {
     /// When.
     pub at: Duration,
@@ -74,6 +74,19 @@ pub fn read_reigns(told: &[Told]) -> Vec<Reign> {
         }
     }
     reigns.into_values().collect()
+}
+
+/// How long the lease was at a moment, in milliseconds, where its holder has chosen another length than the policy's.
+#[must_use]
+pub fn read_lease_ms(told: &[Told], reigns: &[Reign], at: Duration) -> Option<u64> {
+    let reign = reigns.iter().rev().find(|reign| reign.elected <= at)?;
+    let chosen = |it: &&Told| it.is("lease.length") && it.server == reign.server;
+    let entry = told
+        .iter()
+        .filter(chosen)
+        .filter(|it| (reign.elected..=at).contains(&it.at))
+        .max_by_key(|it| it.at)?;
+    entry.message.strip_prefix("the lease is ")?.split(' ').next()?.parse().ok()
 }
 
 /// A term has one holder, and a later one begins later.
@@ -192,6 +205,22 @@ mod tests {
     fn an_acknowledgement_before_any_term_is_noticed() {
         let reigns = read_reigns(&[told(8, "ravena-1", "clients.opening", 1)]);
         assert_eq!(check_holders(&acknowledged(), &reigns).violations, 1);
+    }
+
+    #[test]
+    fn the_length_of_a_lease_is_that_of_the_holder_since_it_holds_it() {
+        let chosen = |at_ms, server: &str, ms: u64| Told {
+            message: format!("the lease is {ms} ms long now, it was 3500 ms"),
+            ..told(at_ms, server, "lease.length", 0)
+        };
+        let told = [
+            told(0, "ravena-1", "clients.open", 1),
+            chosen(10, "ravena-1", 4_375),
+            chosen(20, "ravena-1", 5_250),
+            told(30, "ravena-2", "failover.elected", 2),
+        ];
+        let at = |ms| read_lease_ms(&told, &read_reigns(&told), Duration::from_millis(ms));
+        assert_eq!([at(5), at(15), at(25), at(35)], [None, Some(4_375), Some(5_250), None]);
     }
 
     #[test]

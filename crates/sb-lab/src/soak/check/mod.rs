@@ -17,7 +17,7 @@ use serde::Serialize;
 
 pub use accounts::check_accounts;
 pub use bound::check_bound;
-pub use journals::{Reign, Told, check_holders, check_terms, read_reigns};
+pub use journals::{Reign, Told, check_holders, check_terms, read_lease_ms, read_reigns};
 pub use leases::check_leases;
 pub use lineage::{
     Ancestors, Handover, Promotion, Timelines, WalPlace, check_lineage, check_succession, read_ancestors,

@@ -8,9 +8,9 @@ use super::{LOOK_AGAIN, Run, SoakError, Soaked, Weather, primary};
 use crate::options::Durability;
 use crate::place::Place;
 use crate::soak::check::{
-    Losses, Verdict, check_accounts, check_bound, check_holders, check_leases, check_lineage, check_lists,
-    check_register, check_repairs, check_reports, check_rows, check_succession, check_survivors, check_terms,
-    read_promotions, read_reigns,
+    Losses, Reign, Told, Verdict, check_accounts, check_bound, check_holders, check_leases, check_lineage,
+    check_lists, check_register, check_repairs, check_reports, check_rows, check_succession, check_survivors,
+    check_terms, read_lease_ms, read_promotions, read_reigns,
 };
 use crate::soak::history::{History, Outcome};
 use crate::soak::journals;
@@ -59,8 +59,8 @@ impl Run<'_> {
             let bound = FailoverPolicy::default().lag_bound_bytes;
             verdicts.push(check_bound(&history, &survivor.rows, (&reigns, &told), bound));
         }
-        let report = self.report(durability, &history, verdicts, rows, end);
-        Ok(Soaked { report, history })
+        let report = self.report(durability, &history, (&reigns, &told), (verdicts, rows), end);
+        Ok(Soaked { report, history, told })
     }
 
     /// What the primary holds, and all others once they have replayed it. Without a whole cluster only the former.
@@ -101,8 +101,8 @@ impl Run<'_> {
         &self,
         durability: Durability,
         history: &History,
-        verdicts: Vec<Verdict>,
-        rows: Losses,
+        (reigns, told): (&[Reign], &[Told]),
+        (verdicts, rows): (Vec<Verdict>, Losses),
         end: Duration,
     ) -> SoakReport {
         let times = history.acknowledgements();
@@ -116,6 +116,7 @@ impl Run<'_> {
             primary: if fault.was_primary { "primary" } else { "standby" },
             at_seconds: rounded(fault.began),
             lasted_seconds: rounded(fault.ended - fault.began),
+            lease_ms: read_lease_ms(told, reigns, fault.began),
             gap_seconds: rounded(gap(&times, fault.began, until(fault.storm))),
         });
         let faults: Vec<_> = happened.collect();

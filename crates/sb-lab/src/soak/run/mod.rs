@@ -3,9 +3,11 @@
 mod faults;
 mod judgement;
 
+use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::check::Told;
 use super::history::{History, RunClock};
 use super::journals::Journals;
 use super::nemesis::{Draw, Nemesis};
@@ -58,16 +60,28 @@ pub struct Soaked {
     pub report: SoakReport,
     /// All that the clients asked.
     pub history: History,
+    /// All that the servers have written down.
+    pub told: Vec<Told>,
 }
 
 impl Soaked {
-    /// Writes the history as lines of JSON, and beside it with the ending `edn` as Jepsen has it.
+    /// Writes the history as lines of JSON, beside it with the ending `edn` as Jepsen has it, and with the ending
+    /// `journal.jsonl` what the servers' journals say, on the same clock.
     ///
     /// # Errors
     /// When a file cannot be written.
     pub fn write_history(&self, path: &Path) -> std::io::Result<()> {
         self.history.write(path)?;
-        self.history.write_edn(&path.with_extension("edn"))
+        self.history.write_edn(&path.with_extension("edn"))?;
+        let mut journal =
+            std::io::BufWriter::new(std::fs::File::create(path.with_extension("journal.jsonl"))?);
+        let mut told: Vec<_> = self.told.iter().collect();
+        told.sort_by_key(|entry| entry.at);
+        for entry in told {
+            serde_json::to_writer(&mut journal, entry)?;
+            journal.write_all(b"\n")?;
+        }
+        journal.flush()
     }
 }
 
