@@ -35,7 +35,9 @@ impl Invariant for TakeoverHasEverything {
                 self.ends.insert(holder, world.servers[holder].postgres.log.len());
                 Ok(())
             }
-            (Request::Takeover { by, proof, .. }, Ok(())) => self.see_takeover(world, *step, index(&by), proof),
+            (Request::Takeover { by, proof, .. }, Ok(())) => {
+                self.see_takeover(world, *step, index(&by), proof)
+            }
             _ => Ok(()),
         }
     }

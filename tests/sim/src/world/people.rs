@@ -62,11 +62,14 @@ impl World {
         }
         self.help_out();
         let calm = self.calm_since.is_some();
-        if record.timings.margin_ms != self.profile.timings.margin_ms || calm && record.timings != self.profile.timings {
+        if record.timings.margin_ms != self.profile.timings.margin_ms
+            || calm && record.timings != self.profile.timings
+        {
             let (timings, lag_bytes_max) = (self.profile.timings.clone(), record.lag_bytes_max);
             self.ask(Request::SetTimings { timings, lag_bytes_max });
         }
-        if calm && durability.is_synchronous() && (record.sync.wanted, record.sync.number) != (durability, 1) {
+        if calm && durability.is_synchronous() && (record.sync.wanted, record.sync.number) != (durability, 1)
+        {
             self.ask(Request::SetDurability { durability, number: 1 });
         }
     }
