@@ -194,7 +194,7 @@ pub(super) const EVENTS: &[Row] = &[
     [
         "slot.budget",
         "What replication slots may keep was set anew, because the room on the disk has changed.",
-        NOTHING,
+        "A slot that keeps more than that is given up.",
         NOTHING,
     ],
     [
@@ -206,7 +206,7 @@ pub(super) const EVENTS: &[Row] = &[
     [
         "disk.room",
         "The disk under the agent's state has room again, and the reserve is whole.",
-        NOTHING,
+        "PostgreSQL is started and follows.",
         NOTHING,
     ],
     [
