@@ -4,6 +4,7 @@
 
 mod bench;
 mod boot;
+mod chosen;
 mod failsafe;
 mod guard;
 mod journal;
