@@ -60,7 +60,10 @@ fn begin(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         let chosen = profile.clone().unwrap_or_else(|| Profile::of_seed(from));
         let outcome = run(from, &chosen, Words::Yes);
         print(&outcome.trace.join("\n"));
-        say(&format!("seed {from}, profile {}, hash {:016x}: {:?}", chosen.name, outcome.hash, outcome.violation));
+        say(&format!(
+            "seed {from}, profile {}, hash {:016x}: {:?}",
+            chosen.name, outcome.hash, outcome.violation
+        ));
         return Ok(ExitCode::from(u8::from(outcome.violation.is_some())));
     }
     let mut all = Report::default();

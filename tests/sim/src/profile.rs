@@ -1,6 +1,6 @@
-use sb_failover::{Failsafe, Timings};
 use sb_failover::mutant::Mutant;
 use sb_failover::record::Durability;
+use sb_failover::{Failsafe, Timings};
 
 /// Which servers there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,7 +128,12 @@ impl Profile {
             name: "sites-async",
             shape: Shape::FiveSites,
             durability: Durability::Async,
-            timings: Timings { shrink_after_ms: 3_000, fallback_after_ms: 4_000, promote_limit_ms: 5_000, ..Timings::default() },
+            timings: Timings {
+                shrink_after_ms: 3_000,
+                fallback_after_ms: 4_000,
+                promote_limit_ms: 5_000,
+                ..Timings::default()
+            },
             wire: Wire::Sites,
             timelines: Timelines::Distinct,
             clock_ppm: 1_000,

@@ -42,7 +42,8 @@ impl Results {
         if !path.exists() {
             return Ok(Self::default());
         }
-        let text = std::fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()))?;
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()))?;
         serde_json::from_str(&text).with_context(|| format!("{} is not a results file", path.display()))
     }
 
@@ -75,9 +76,8 @@ impl Results {
 
     /// Adds the schedules from `from` on; to the last stretch if they continue it.
     pub fn add(&mut self, from: u64, schedules: u64, thread_seconds: f64, report: &Report) {
-        let words = |f: &crate::campaign::Failure| {
-            (f.seed, f.profile.to_owned(), f.violation.invariant.to_owned())
-        };
+        let words =
+            |f: &crate::campaign::Failure| (f.seed, f.profile.to_owned(), f.violation.invariant.to_owned());
         let violations = report.failures.iter().map(words);
         let continued =
             self.stretches.last_mut().filter(|s| s.source == SOURCE && s.from + s.schedules == from);

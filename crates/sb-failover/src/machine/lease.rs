@@ -50,8 +50,7 @@ impl Machine {
             }
             return self.go(Trigger::Deposed);
         }
-        let blind =
-            self.state == State::Promoting && self.mutant == Some(crate::mutant::Mutant::PromoteLate);
+        let blind = self.state == State::Promoting && self.mutant == Some(crate::mutant::Mutant::PromoteLate);
         if self.may_be_writable() && !blind {
             let over = self.fence_at();
             if over.is_none_or(|at| self.reached(at)) {

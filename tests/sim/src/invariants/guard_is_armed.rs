@@ -42,7 +42,8 @@ fn see_renewal(world: &World, step: usize) -> Result<(), String> {
         return Ok(());
     };
     let s = &world.servers[crate::server::index(&holder)];
-    let Some(armed) = s.guard.armed.filter(|_| s.is_primary() && s.suspended.is_none() && !s.overslept) else {
+    let Some(armed) = s.guard.armed.filter(|_| s.is_primary() && s.suspended.is_none() && !s.overslept)
+    else {
         return Ok(());
     };
     if s.clock.when(armed.fence_at) + ON_ITS_WAY_MS * MS > world.now {

@@ -39,7 +39,8 @@ impl Invariant for LossIsBounded {
         let Some(last) = kept.checked_sub(1).and_then(|last| old.postgres.log.get(last)) else {
             return Ok(());
         };
-        if old.wiped || old.postgres.lineage.current() != told.lineage.current() || winner.postgres.has(*last) {
+        if old.wiped || old.postgres.lineage.current() != told.lineage.current() || winner.postgres.has(*last)
+        {
             return Ok(());
         }
         Err(format!("{by} took over and lost more than {bound} bytes of {}'s", lease.holder))

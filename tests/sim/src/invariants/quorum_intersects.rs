@@ -32,7 +32,11 @@ impl Invariant for QuorumIntersects {
             return Ok(());
         };
         if sync.term != record.term() {
-            return Err(format!("{} lets clients in before term {} has settled", primary.name, record.term()));
+            return Err(format!(
+                "{} lets clients in before term {} has settled",
+                primary.name,
+                record.term()
+            ));
         }
         let set = &primary.postgres.sync;
         let (n, s) = (set.number, &set.names);
@@ -42,6 +46,9 @@ impl Invariant for QuorumIntersects {
         if n > 0 && nested && all.len() <= sync.quorum + n + 1 {
             return Ok(());
         }
-        Err(format!("{} waits for {n} of {s:?}, elections for {} of {:?}", primary.name, sync.quorum, sync.voters))
+        Err(format!(
+            "{} waits for {n} of {s:?}, elections for {} of {:?}",
+            primary.name, sync.quorum, sync.voters
+        ))
     }
 }

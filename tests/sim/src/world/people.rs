@@ -62,11 +62,14 @@ impl World {
         }
         self.help_out();
         let calm = self.calm_since.is_some();
-        if record.timings.margin_ms != self.profile.timings.margin_ms || calm && record.timings != self.profile.timings {
+        if record.timings.margin_ms != self.profile.timings.margin_ms
+            || calm && record.timings != self.profile.timings
+        {
             let (timings, lag_bytes_max) = (self.profile.timings.clone(), record.lag_bytes_max);
             self.ask(Request::SetTimings { timings, lag_bytes_max });
         }
-        if calm && durability.is_synchronous() && (record.sync.wanted, record.sync.number) != (durability, 1) {
+        if calm && durability.is_synchronous() && (record.sync.wanted, record.sync.number) != (durability, 1)
+        {
             self.ask(Request::SetDurability { durability, number: 1 });
         }
     }
@@ -80,7 +83,14 @@ impl World {
         let released = record.lease.as_ref().and_then(|l| l.released.as_ref());
         let stuck = released.is_some_and(|r| r.end.is_none()) || record.sync.degraded || self.wiped;
         let leads = self.servers.iter().any(|s| s.is_primary() && s.postgres.clients);
-        if calm_ms < PATIENCE_MS || leads || !stuck || record.transfer.is_some() {
+        if calm_ms < PATIENCE_MS || leads || !stuck {
+            return;
+        }
+        if let Some(transfer) = &record.transfer {
+            let id = transfer.id;
+            if !matches!(transfer.kind, TransferKind::Failover { .. }) {
+                self.ask(Request::CancelTransfer { id });
+            }
             return;
         }
         let best = record.valid_reports().max_by_key(|(_, r)| r.position.flushed).map(|(s, _)| s.clone());
