@@ -123,11 +123,14 @@ pub enum AgentVerb {
     History,
     /// What happened
     Events(EventsArgs),
-    /// Why (not): a server, an operation, or the whole cluster
+    /// Why (not): a server, an operation, a code, or who takes over in the whole cluster
     Explain {
         /// What to explain
-        #[arg(value_name = "SERVER|OPERATION")]
+        #[arg(value_name = "SERVER|OPERATION|CODE", conflicts_with = "term")]
         subject: Option<String>,
+        /// Of the cluster: how the succession that began this term was judged, instead of the last one
+        #[arg(long, value_name = "N")]
+        term: Option<u64>,
     },
     /// Operations under way and past
     Ops(OpsArgs),
@@ -158,6 +161,9 @@ fn cluster_name(text: &str) -> Result<String, sb_topology::NameError> {
     sb_topology::SiteName::new(text).map(|name| name.to_string())
 }
 
+/// Another word for `sync`: commits go on when nobody answers.
+const AVAILABLE: &str = "available";
+
 /// The words for what a commit waits for, as documents have them.
 fn durability() -> impl TypedValueParser<Value = Durability> {
     let help = |durability| match durability {
@@ -165,9 +171,13 @@ fn durability() -> impl TypedValueParser<Value = Durability> {
         Durability::Sync => "A server at another site too, as long as one answers",
         Durability::Strict => "A server at another site too, always: without one, commits wait",
     };
-    let value = |durability: Durability| PossibleValue::new(durability.as_str()).help(help(durability));
+    let value = |durability: Durability| {
+        let word = PossibleValue::new(durability.as_str()).help(help(durability));
+        if durability == Durability::Sync { word.alias(AVAILABLE) } else { word }
+    };
     let all = [Durability::Async, Durability::Sync, Durability::Strict];
     PossibleValuesParser::new(all.map(value)).map(move |word| {
+        let word = if word == AVAILABLE { Durability::Sync.as_str() } else { &word };
         all.into_iter().find(|durability| durability.as_str() == word).unwrap_or(Durability::Async)
     })
 }

@@ -6,6 +6,7 @@
 //! agent; requests refuse them, so that a misspelt safety option never passes for absent. "Unknown" is `None`
 //! or a variant of that name, never a default that looks like a measurement.
 
+mod code;
 mod event;
 mod explanation;
 mod failsafe;
@@ -19,8 +20,9 @@ mod request;
 mod server;
 mod status;
 
+pub use code::{Code, CodeKind, codes, explain_code};
 pub use event::{EVENTS_PER_ANSWER_MAX, EVENTS_WAIT_SECONDS_MAX, Event, EventsQuery, HISTORY_ENTRIES_MAX};
-pub use explanation::{Candidate, Explanation};
+pub use explanation::{Candidate, ExplainQuery, Explanation, Judgement};
 pub use failsafe::{FailsafeReason, FailsafeReply, FailsafeRequest};
 pub use history::HistoryEntry;
 pub use operation::{Operation, OperationState, Step, StepState};
@@ -31,7 +33,7 @@ pub use recovery::{
 };
 pub use request::{DurabilityRequest, FailoverRequest, PauseRequest, ResumeRequest, SwitchoverRequest};
 pub use server::{
-    GuardState, GuardStatus, KernelFence, LeaseStatus, Role, ServerStatus, StoreRole, SyncState,
+    FailsafePart, GuardState, GuardStatus, KernelFence, LeaseStatus, Role, ServerStatus, StoreRole, SyncState,
 };
 pub use status::{
     ClusterStatus, Durability, Level, PauseStatus, SiteStatus, Status, StoreEndpoint, StoreKind, StoreStatus,

@@ -1,7 +1,8 @@
 //! What old and new programs may say to each other.
 
 use sb_api::{
-    FailoverRequest, Gate, JoinAnswer, OperationState, Problem, Role, ServerStatus, SwitchoverRequest,
+    FailoverRequest, Gate, JoinAnswer, JoinRequest, OperationState, Problem, Role, ServerStatus,
+    SwitchoverRequest,
 };
 use serde_json::{Value, json};
 
@@ -71,4 +72,19 @@ fn an_incarnation_is_text_that_no_reader_rounds() {
     let answer = serde_json::to_value(&server).expect("it is JSON");
     assert_eq!(answer["incarnation"], "e4a33f2ea689917e");
     assert_eq!(serde_json::from_value::<ServerStatus>(answer).expect("it is read"), server);
+}
+
+#[test]
+fn a_server_that_knows_of_no_recovery_asks_an_older_agent_in_its_words() {
+    let first = JoinRequest {
+        cluster_id: "id".into(),
+        incarnation: 7,
+        address: "10.0.1.1:7432".into(),
+        generation: 0,
+    };
+    let asked = serde_json::to_value(&first).expect("it is JSON");
+    assert_eq!(asked, json!({"cluster_id": "id", "incarnation": 7, "address": "10.0.1.1:7432"}));
+    assert_eq!(serde_json::from_value::<JoinRequest>(asked).expect("it is read"), first);
+    let later = serde_json::to_value(JoinRequest { generation: 2, ..first }).expect("it is JSON");
+    assert_eq!(later["generation"], 2);
 }

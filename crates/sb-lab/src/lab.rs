@@ -3,17 +3,21 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::brake::Brake;
 use crate::cluster::{self, Agents, BundlesError, Credentials, PostgresUser, ProgramsError, etcd};
 use crate::disk::Disk;
 use crate::fault::{Fault, Part, Target};
 use crate::host::{Directories, Host, Trouble};
+use crate::layout::{Duty, Layout};
 use crate::network::{Links, Network};
 use crate::options::{Equipment, LabOptions, StoreChoice};
 use crate::place::Place;
 use crate::recorder::{Access, Recorder, RecorderPlan};
+
+/// Where an agent keeps its part of the store, below its state directory.
+const STORE: &str = "raft";
 
 /// The lab could not be built, or a fault not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +84,7 @@ impl LabError {
     }
 }
 
-/// Six servers at five sites.
+/// The servers of a layout, at their sites.
 #[derive(Debug)]
 pub struct Lab {
     // Before the network: servers end before their links do.
@@ -93,6 +97,7 @@ pub struct Lab {
     store: StoreChoice,
     files: PathBuf,
     logs: PathBuf,
+    layout: Layout,
 }
 
 impl Lab {
@@ -107,7 +112,7 @@ impl Lab {
         let network = Network::build().map_err(LabError::Network)?;
         let files = root.join("servers");
         let credentials = cluster::make(options, &files)?;
-        let host = |place: Place| {
+        let host = |(place, duty): (Place, Duty)| {
             let failed = |source| LabError::Host { place, source };
             let directories = Directories::under(&files, place);
             directories.create().map_err(failed)?;
@@ -115,13 +120,13 @@ impl Lab {
                 Equipment::Plain => None,
                 Equipment::Disks => Some(Trouble {
                     disk: Disk::put_under(&directories.state).map_err(failed)?,
-                    brake: Brake::default(),
-                    etcd_brake: Brake::default(),
+                    brake: Brake::new(directories.state.join(STORE)),
+                    etcd_brake: Brake::new(PathBuf::from("/")),
                     other_agent: agent_programs[1].clone(),
                 }),
             };
             let brake = trouble.as_ref().map(|trouble| &trouble.brake);
-            let mut programs = cluster::programs_of(&directories, &agent_programs[0], user, brake)?;
+            let mut programs = cluster::programs_of(&directories, &agent_programs[0], duty, user, brake)?;
             if options.store == StoreChoice::Etcd && etcd::has_member(place) {
                 let brake = trouble.as_ref().map(|trouble| &trouble.etcd_brake);
                 programs.insert(0, etcd::member(place, &directories, brake)?);
@@ -133,10 +138,20 @@ impl Lab {
                 Some(trouble) => host.with_trouble(trouble),
             })
         };
-        let hosts = Place::servers().map(host).collect::<Result<Vec<_>, LabError>>()?;
-        let agents = Agents::new(hosts.iter().map(Host::directories));
-        let logs = options.logs.clone();
-        Ok(Self { hosts, network, credentials, agents, agent_programs, store: options.store, files, logs })
+        let hosts = options.layout.servers().map(host).collect::<Result<Vec<_>, LabError>>()?;
+        let agents = Agents::new(Place::servers().map(|place| Directories::under(&files, place)));
+        let (logs, layout) = (options.logs.clone(), options.layout);
+        Ok(Self {
+            hosts,
+            network,
+            credentials,
+            agents,
+            agent_programs,
+            store: options.store,
+            files,
+            logs,
+            layout,
+        })
     }
 
     /// Switches every server on.
@@ -144,10 +159,10 @@ impl Lab {
         self.hosts.iter().for_each(Host::switch_on);
     }
 
-    /// One server. The office is none.
+    /// One server. The office is none, nor is a machine outside of the layout.
     #[must_use]
     pub fn host(&self, place: Place) -> Option<&Host> {
-        self.hosts.get(place.index())
+        self.hosts.iter().find(|host| host.place() == place)
     }
 
     /// Where the cluster keeps its record.
@@ -160,6 +175,11 @@ impl Lab {
     #[must_use]
     pub fn hosts(&self) -> &[Host] {
         &self.hosts
+    }
+
+    /// The servers that have PostgreSQL.
+    pub fn databases(&self) -> impl Iterator<Item = Place> {
+        self.layout.databases()
     }
 
     /// The network between them.
@@ -245,6 +265,14 @@ impl Lab {
             Fault::SlowEtcd(target, delay_ms) => self.each(target, |host| {
                 with_trouble(host, |it| {
                     it.etcd_brake.set(*delay_ms);
+                    Ok(())
+                })
+            })?,
+            Fault::HangStore(target, time_ms) => self.each(target, |host| {
+                with_trouble(host, |it| {
+                    let time = Duration::from_millis((*time_ms).into());
+                    it.brake.hang_store(time);
+                    it.etcd_brake.hang_store(time);
                     Ok(())
                 })
             })?,

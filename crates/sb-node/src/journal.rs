@@ -11,11 +11,15 @@ use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use sb_api::Event;
+use sb_api::{Event, Judgement};
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 /// How many of the newest events are kept in memory.
 pub const EVENTS_IN_MEMORY_MAX: usize = 4096;
+
+/// How many of the newest judgements of a succession are kept in memory, beside the events.
+pub const JUDGEMENTS_IN_MEMORY_MAX: usize = 64;
 
 /// Size at which the file is put aside as `journal.jsonl.1` and a new one begun.
 pub const JOURNAL_FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
@@ -43,19 +47,28 @@ pub struct Entry {
     pub message: String,
     /// Numbers and positions.
     pub detail: Option<String>,
+    /// How a succession was judged; the journal adds when and by whom.
+    pub judgement: Option<Box<Judgement>>,
 }
 
 impl Entry {
     /// An entry without term and detail.
     #[must_use]
     pub fn new(kind: &'static str, message: impl Into<String>) -> Self {
-        Self { kind, term: None, message: message.into(), detail: None }
+        Self { kind, term: None, message: message.into(), detail: None, judgement: None }
     }
 
     /// With the term it belongs to.
     #[must_use]
     pub fn term(mut self, term: u64) -> Self {
         self.term = Some(term);
+        self
+    }
+
+    /// With how a succession was judged.
+    #[must_use]
+    pub fn judgement(mut self, judgement: Judgement) -> Self {
+        self.judgement = Some(Box::new(judgement));
         self
     }
 
@@ -83,6 +96,16 @@ pub struct Journal {
 struct Inner {
     next_id: u64,
     recent: VecDeque<Event>,
+    judgements: VecDeque<Judgement>,
+}
+
+/// One line of the file.
+#[derive(Debug, Serialize, Deserialize)]
+struct Line {
+    #[serde(flatten)]
+    event: Event,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    judgement: Option<Box<Judgement>>,
 }
 
 /// The file, as its thread has it.
@@ -101,15 +124,19 @@ impl Journal {
     pub fn open(path: &Path, server: &str) -> Result<Self, JournalError> {
         let fail = |source| JournalError { path: path.to_owned(), source };
         let mut recent = VecDeque::new();
+        let mut judgements = former_judgements(path);
         let mut cut = false;
         if path.exists() {
             for line in BufReader::new(File::open(path).map_err(fail)?).lines() {
-                let Ok(event) = serde_json::from_str::<Event>(&line.map_err(fail)?) else {
+                let Ok(line) = serde_json::from_str::<Line>(&line.map_err(fail)?) else {
                     cut = true;
                     continue;
                 };
                 cut = false;
-                keep(&mut recent, event);
+                keep(&mut recent, line.event, EVENTS_IN_MEMORY_MAX);
+                if let Some(judgement) = line.judgement {
+                    keep(&mut judgements, *judgement, JUDGEMENTS_IN_MEMORY_MAX);
+                }
             }
         }
         let mut file = OpenOptions::new().create(true).append(true).open(path).map_err(fail)?;
@@ -124,7 +151,7 @@ impl Journal {
         let writer = std::thread::Builder::new().name("journal".into()).spawn(move || writer.run(&waiting));
         Ok(Self {
             server: server.to_owned(),
-            inner: Mutex::new(Inner { next_id, recent }),
+            inner: Mutex::new(Inner { next_id, recent, judgements }),
             newest,
             lines: Some(lines),
             writer: Some(writer.map_err(fail)?),
@@ -145,9 +172,16 @@ impl Journal {
         };
         tracing::info!(kind = entry.kind, detail = event.detail.as_deref(), "{}", event.message);
         inner.next_id += 1;
-        self.write(&event);
         let id = event.id;
-        keep(&mut inner.recent, event);
+        let mut line = Line { event, judgement: entry.judgement };
+        if let Some(judgement) = &mut line.judgement {
+            (judgement.at, judgement.by) = (line.event.at.clone(), self.server.clone());
+        }
+        self.write(&line);
+        keep(&mut inner.recent, line.event, EVENTS_IN_MEMORY_MAX);
+        if let Some(judgement) = line.judgement {
+            keep(&mut inner.judgements, *judgement, JUDGEMENTS_IN_MEMORY_MAX);
+        }
         drop(inner);
         self.newest.send_replace(id);
     }
@@ -159,18 +193,28 @@ impl Journal {
         inner.recent.iter().filter(|e| e.id > since).take(limit).cloned().collect()
     }
 
+    /// How this server judged the succession that `term` began with; without one the last that it judged.
+    #[must_use]
+    pub fn judgement(&self, term: Option<u64>) -> Option<Judgement> {
+        let inner = self.inner.lock().expect("a panic while writing the journal ends the agent");
+        inner.judgements.iter().rev().find(|j| term.is_none_or(|term| term == j.term)).cloned()
+    }
+
     /// The id of the newest event, as it rises.
     #[must_use]
     pub fn newest(&self) -> watch::Receiver<u64> {
         self.newest.subscribe()
     }
 
-    fn write(&self, event: &Event) {
-        let mut line = serde_json::to_vec(event).expect("an event is made of texts and numbers");
-        line.push(b'\n');
+    fn write(&self, line: &Line) {
+        let mut bytes = serde_json::to_vec(line).expect("an event is made of texts and numbers");
+        bytes.push(b'\n');
         // A journal that cannot be written must not stop a failover: the event stays in memory.
-        if self.lines.as_ref().is_none_or(|lines| lines.try_send(line).is_err()) {
-            tracing::warn!(id = event.id, "the journal's disk does not keep up; an event is in memory only");
+        if self.lines.as_ref().is_none_or(|lines| lines.try_send(bytes).is_err()) {
+            tracing::warn!(
+                id = line.event.id,
+                "the journal's disk does not keep up; an event is in memory only"
+            );
         }
     }
 }
@@ -201,18 +245,36 @@ impl Writer {
     }
 
     fn put_aside(&mut self) -> std::io::Result<()> {
-        std::fs::rename(&self.path, self.path.with_extension("jsonl.1"))?;
+        std::fs::rename(&self.path, put_aside(&self.path))?;
         self.file = OpenOptions::new().create(true).append(true).open(&self.path)?;
         self.bytes = 0;
         Ok(())
     }
 }
 
-fn keep(recent: &mut VecDeque<Event>, event: Event) {
-    if recent.len() == EVENTS_IN_MEMORY_MAX {
+fn put_aside(path: &Path) -> PathBuf {
+    path.with_extension("jsonl.1")
+}
+
+/// The judgements in the file that was put aside; none when it cannot be read, since they are for people only.
+fn former_judgements(path: &Path) -> VecDeque<Judgement> {
+    let mut judgements = VecDeque::new();
+    let Ok(file) = File::open(put_aside(path)) else {
+        return judgements;
+    };
+    for line in BufReader::new(file).lines().map_while(Result::ok).filter(|l| l.contains("\"judgement\"")) {
+        if let Ok(Line { judgement: Some(judgement), .. }) = serde_json::from_str(&line) {
+            keep(&mut judgements, *judgement, JUDGEMENTS_IN_MEMORY_MAX);
+        }
+    }
+    judgements
+}
+
+fn keep<T>(recent: &mut VecDeque<T>, one_more: T, max: usize) {
+    if recent.len() == max {
         recent.pop_front();
     }
-    recent.push_back(event);
+    recent.push_back(one_more);
 }
 
 #[cfg(test)]
@@ -235,5 +297,39 @@ mod tests {
         let again = Journal::open(&path, "ravena-1").unwrap().since(0, 10);
         assert_eq!(again.iter().map(|e| e.id).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(again[1].term, Some(3));
+    }
+
+    fn judged(term: u64) -> Judgement {
+        Judgement {
+            term,
+            holder: "ravena-1".into(),
+            renewal: 40,
+            by: String::new(),
+            at: String::new(),
+            winner: Some("burlington-1".into()),
+            verdict: "`burlington-1` takes over".into(),
+            candidates: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_judgement_is_known_after_a_restart_also_from_the_file_put_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.jsonl");
+        for term in [2, 3] {
+            let journal = Journal::open(&path, "burlington-1").unwrap();
+            journal.record(Entry::new("failover.judged", "judged").term(term).judgement(judged(term)));
+            drop(journal);
+            if term == 2 {
+                std::fs::rename(&path, put_aside(&path)).unwrap();
+            }
+        }
+
+        let journal = Journal::open(&path, "burlington-1").unwrap();
+        assert_eq!(journal.judgement(None).map(|j| j.term), Some(3), "the last");
+        let older = journal.judgement(Some(2)).unwrap();
+        assert_eq!(older.by, "burlington-1", "who judged is added by the journal");
+        assert!(!older.at.is_empty());
+        assert_eq!(journal.judgement(Some(4)), None);
     }
 }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sb_api::PeerStatus;
+use sb_api::{ExplainQuery, Judgement, PeerStatus};
 use sb_client::trust::Credentials;
 use sb_client::{Client, Target};
 use sb_topology::{Server, ServerName, Topology};
@@ -52,6 +52,8 @@ pub struct Peers {
 }
 
 struct Inner {
+    others: Vec<Server>,
+    credentials: Arc<Credentials>,
     words: Mutex<BTreeMap<ServerName, Word>>,
     looked: Mutex<Option<Instant>>,
     wake: Notify,
@@ -62,15 +64,22 @@ impl Peers {
     /// Begins to be ready to ask the other servers of `topology`.
     #[must_use]
     pub fn spawn(
-        topology: Arc<Topology>,
-        me: ServerName,
+        topology: &Topology,
+        me: &ServerName,
         credentials: Arc<Credentials>,
         stop: CancellationToken,
     ) -> Self {
         let (rounds, _) = watch::channel(0);
-        let inner = Inner { words: Mutex::default(), looked: Mutex::default(), wake: Notify::new(), rounds };
+        let inner = Inner {
+            others: topology.servers().filter(|s| s.name != *me).cloned().collect(),
+            credentials,
+            words: Mutex::default(),
+            looked: Mutex::default(),
+            wake: Notify::new(),
+            rounds,
+        };
         let peers = Self { inner: Arc::new(inner) };
-        tokio::spawn(peers.clone().run(topology, me, credentials, stop));
+        tokio::spawn(peers.clone().run(stop));
         peers
     }
 
@@ -93,17 +102,10 @@ impl Peers {
         self.inner.words.lock().expect("nothing panics while it is held").clone()
     }
 
-    async fn run(
-        self,
-        topology: Arc<Topology>,
-        me: ServerName,
-        credentials: Arc<Credentials>,
-        stop: CancellationToken,
-    ) {
-        let others: Vec<Server> = topology.servers().filter(|s| s.name != me).cloned().collect();
+    async fn run(self, stop: CancellationToken) {
         loop {
             if self.awake() {
-                self.round(&others, &credentials).await;
+                self.round().await;
                 self.inner.rounds.send_modify(|round| *round += 1);
             }
             tokio::select! {
@@ -119,11 +121,22 @@ impl Peers {
         looked.is_some_and(|at| at.elapsed() < Duration::from_millis(AWAKE_MS))
     }
 
-    async fn round(&self, others: &[Server], credentials: &Arc<Credentials>) {
+    /// How the peers that answer judged a succession.
+    pub async fn judgements(&self, query: ExplainQuery) -> Vec<Judgement> {
+        let limit = Duration::from_millis(ANSWER_MS_MAX);
         let mut asked = JoinSet::new();
-        for server in others {
+        for server in &self.inner.others {
+            let target = Target::peer(server.name.clone(), peer_address(server), &self.inner.credentials);
+            asked.spawn(async move { Client::new(target.ok()?).deadline(limit).judged(query).await.ok()? });
+        }
+        asked.join_all().await.into_iter().flatten().collect()
+    }
+
+    async fn round(&self) {
+        let mut asked = JoinSet::new();
+        for server in &self.inner.others {
             let (name, address) = (server.name.clone(), peer_address(server));
-            let credentials = credentials.clone();
+            let credentials = self.inner.credentials.clone();
             asked.spawn(async move {
                 let limit = Duration::from_millis(ANSWER_MS_MAX);
                 let round_trip = tokio::time::timeout(limit, round_trip(address)).await.ok()?.ok()?;

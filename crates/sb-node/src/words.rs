@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use sb_failover::record::Durability;
-use sb_failover::{FailsafeRefusal, JournalEntry, PaceReason, State};
+use sb_failover::{Candidate, FailsafeRefusal, Gate, JournalEntry, Judgement, PaceReason, Seq, State};
+use sb_pgtypes::Position;
 use sb_topology::ServerName;
 
 use crate::journal::Entry;
@@ -15,21 +16,9 @@ pub fn entry(entry: &JournalEntry) -> Entry {
         JournalEntry::Moved { from, trigger, to } => {
             Entry::new("machine.moved", format!("from {from} to {to}")).detail(format!("{trigger:?}"))
         }
-        JournalEntry::Detected { holder, term, seq } => {
-            let message = format!("`{holder}` no longer renews its lease");
-            Entry::new("failover.detected", message)
-                .term(term.get())
-                .detail(format!("The last renewal was {seq}."))
-        }
-        JournalEntry::Frozen { term, position } => {
-            Entry::new("failover.frozen", "this server takes nothing more from the primary")
-                .term(term.get())
-                .detail(format!("It stands at {}.", place(position)))
-        }
-        JournalEntry::Fetching { source, until } => {
-            Entry::new("failover.fetching", format!("this server fetches from `{source}` what it lacks"))
-                .detail(format!("Up to {}.", place(until)))
-        }
+        JournalEntry::Detected { holder, term, seq } => detected(holder, *seq).term(term.get()),
+        JournalEntry::Frozen { term, position } => frozen(position).term(term.get()),
+        JournalEntry::Fetching { source, until } => fetching(source, until),
         JournalEntry::Elected { term, from } => {
             let message = format!("this server holds the lease that `{from}` held");
             Entry::new("failover.elected", message).term(term.get())
@@ -44,13 +33,7 @@ pub fn entry(entry: &JournalEntry) -> Entry {
         JournalEntry::Fenced { term } => {
             Entry::new("fence.proven", "no process of PostgreSQL is left").term(term.get())
         }
-        JournalEntry::Released { term, to } => {
-            let message = match to {
-                Some(to) => format!("the lease was given back for `{to}`"),
-                None => "the lease was given back".to_owned(),
-            };
-            Entry::new("lease.released", message).term(term.get())
-        }
+        JournalEntry::Released { term, to } => released(to.as_ref()).term(term.get()),
         JournalEntry::Following { upstream, term } => {
             Entry::new("postgres.following", format!("this server follows `{upstream}`")).term(term.get())
         }
@@ -80,7 +63,6 @@ pub fn entry(entry: &JournalEntry) -> Entry {
             Entry::new("durability.formed", message).term(term.get()).detail(names(voters))
         }
         JournalEntry::PromiseChanged { wanted, number } => asked_for(*wanted, *number),
-        JournalEntry::Judged(judgement) => Entry::new("failover.judged", judgement.verdict.clone()),
         JournalEntry::Opening { term } => {
             Entry::new("clients.opening", "clients are about to be let in").term(term.get())
         }
@@ -88,10 +70,9 @@ pub fn entry(entry: &JournalEntry) -> Entry {
             deadline_passed(*ago_ms, *lead_ms).term(term.get())
         }
         JournalEntry::Claiming { term, own, told, missing_bytes, silent_ms } => {
-            let told = told.as_ref().map(place);
-            let detail = claim(&place(own), told.as_deref(), *missing_bytes, *silent_ms);
-            Entry::new("failover.claiming", "this server asks for the lease").term(term.get()).detail(detail)
+            claiming(own, told.as_ref(), *missing_bytes, *silent_ms).term(term.get())
         }
+        JournalEntry::Judged(judgement) => judged(judgement),
         JournalEntry::OperationFailed { operation, detail } => {
             Entry::new("operation.failed", format!("{operation} did not succeed; it is tried again"))
                 .detail(detail.clone())
@@ -106,6 +87,46 @@ fn failsafe_refused(by: &ServerName, reason: &FailsafeRefusal) -> Entry {
     Entry::new("failsafe.refused", format!("`{by}` does not promise to hold back")).detail(reason.to_string())
 }
 
+fn judged(judgement: &Judgement) -> Entry {
+    let term = judgement.term.next().get();
+    let detail = judgement.candidates.iter().map(|c| format!("`{}` {}", c.server, c.why));
+    Entry::new("failover.judged", judgement.verdict.clone())
+        .term(term)
+        .detail(detail.collect::<Vec<_>>().join("; "))
+        .judgement(sb_api::Judgement {
+            term,
+            holder: judgement.holder.to_string(),
+            renewal: judgement.seq.get(),
+            by: String::new(),
+            at: String::new(),
+            winner: judgement.winner.as_ref().map(ToString::to_string),
+            verdict: judgement.verdict.clone(),
+            candidates: judgement.candidates.iter().map(candidate).collect(),
+        })
+}
+
+/// A candidate as the API shows it.
+#[must_use]
+pub fn candidate(candidate: &Candidate) -> sb_api::Candidate {
+    sb_api::Candidate {
+        server: candidate.server.to_string(),
+        place: candidate.place.and_then(|place| u64::try_from(place).ok()),
+        why: Some(candidate.why.clone()),
+        gates: candidate.gates.iter().map(gate).collect(),
+    }
+}
+
+/// A gate as the API shows it.
+#[must_use]
+pub fn gate(gate: &Gate) -> sb_api::Gate {
+    sb_api::Gate {
+        name: gate.name.clone(),
+        observed: gate.observed.clone(),
+        limit: gate.limit.clone(),
+        ok: gate.ok,
+    }
+}
+
 fn lease_length(before_ms: u64, ttl_ms: u64, why: PaceReason) -> Entry {
     let message = format!("the lease is {ttl_ms} ms long now, it was {before_ms} ms");
     Entry::new("lease.length", message).detail(format!("{why}. A failover waits for this long."))
@@ -116,17 +137,40 @@ fn deadline_passed(ago_ms: u64, lead_ms: u64) -> Entry {
         .detail(format!("The deadline passed {ago_ms} ms ago; the lease itself ends {lead_ms} ms after it."))
 }
 
-fn claim(own: &str, told: Option<&str>, missing_bytes: Option<u64>, silent_ms: u64) -> String {
+fn detected(holder: &ServerName, seq: Seq) -> Entry {
+    Entry::new("failover.detected", format!("`{holder}` no longer renews its lease"))
+        .detail(format!("The last renewal was {seq}."))
+}
+
+fn frozen(position: &Position) -> Entry {
+    Entry::new("failover.frozen", "this server takes nothing more from the primary")
+        .detail(format!("It stands at {}.", place(position)))
+}
+
+fn fetching(source: &ServerName, until: &Position) -> Entry {
+    Entry::new("failover.fetching", format!("this server fetches from `{source}` what it lacks"))
+        .detail(format!("Up to {}.", place(until)))
+}
+
+fn released(to: Option<&ServerName>) -> Entry {
+    let message = match to {
+        Some(to) => format!("the lease was given back for `{to}`"),
+        None => "the lease was given back".to_owned(),
+    };
+    Entry::new("lease.released", message)
+}
+
+fn claiming(own: &Position, told: Option<&Position>, missing_bytes: Option<u64>, silent_ms: u64) -> Entry {
     let missing = match missing_bytes {
         Some(0) => "all of that is here".to_owned(),
         Some(bytes) => format!("{bytes} bytes of that are missing here"),
         None => "how much of that is here cannot be said".to_owned(),
     };
-    let told = told.map_or("nothing".to_owned(), str::to_owned);
-    format!(
+    let (own, told) = (place(own), told.map_or("nothing".to_owned(), place));
+    Entry::new("failover.claiming", "this server asks for the lease").detail(format!(
         "It stands at {own}. The primary's last word, {silent_ms} ms ago, was {told}: {missing}. What it confirmed \
          after that word is not known."
-    )
+    ))
 }
 
 fn fell_back(silent: &BTreeSet<ServerName>) -> Entry {
@@ -151,6 +195,6 @@ fn names(servers: &BTreeSet<ServerName>) -> String {
     servers.iter().map(|server| format!("`{server}`")).collect::<Vec<_>>().join(", ")
 }
 
-fn place(position: &sb_pgtypes::Position) -> String {
+fn place(position: &Position) -> String {
     format!("{} on timeline {}", position.flushed, position.lineage.current())
 }

@@ -42,6 +42,9 @@ pub fn run(cli: Cli, terminal: &mut Terminal) -> Result<ExitCode, Failure> {
             config::validate(&directory, output, terminal)?
         }
         Verb::Completions { shell } => completions::run(shell, terminal)?,
+        Verb::Agent(AgentVerb::Explain { subject: Some(code), .. }) if explain::is_code(&code) => {
+            explain::code(&code, output, terminal)?
+        }
         Verb::Agent(verb) => runtime()?.block_on(async {
             let connection = Connection::open(&connection).await?;
             ask(verb, &connection.client, output, terminal).await
@@ -63,7 +66,10 @@ async fn ask(verb: AgentVerb, client: &Client, output: Output, terminal: &mut Te
         AgentVerb::Resume => pause::resume(client, output, terminal).await,
         AgentVerb::History => history::run(client, output, terminal).await,
         AgentVerb::Events(args) => events::run(&args, client, output, terminal).await,
-        AgentVerb::Explain { subject } => explain::run(subject.as_deref(), client, output, terminal).await,
+        AgentVerb::Explain { subject: Some(subject), .. } => {
+            explain::subject(&subject, client, output, terminal).await
+        }
+        AgentVerb::Explain { subject: None, term } => explain::cluster(term, client, output, terminal).await,
         AgentVerb::Ops(args) => operations::run(args, client, output, terminal).await,
     }
 }

@@ -2,8 +2,8 @@
 
 use sb_api::{
     Candidate, ClusterStatus, Durability, Event, Explanation, Gate, GuardState, GuardStatus, HistoryEntry,
-    KernelFence, LeaseStatus, Level, Operation, OperationState, Problem, Role, SCHEMA_VERSION, ServerStatus,
-    SiteStatus, Status, Step, StepState, StoreRole, StoreStatus, Verdict,
+    Judgement, KernelFence, LeaseStatus, Level, Operation, OperationState, Problem, Role, SCHEMA_VERSION,
+    ServerStatus, SiteStatus, Status, Step, StepState, StoreRole, StoreStatus, Verdict,
 };
 
 const AT: &str = "2026-01-02T03:04:05Z";
@@ -182,6 +182,33 @@ pub fn events() -> Vec<Event> {
     }]
 }
 
+pub fn judgement() -> Judgement {
+    let why = "it held the lease, and has not come back as a standby";
+    Judgement {
+        term: 7,
+        holder: "ravena-2".into(),
+        renewal: 812,
+        by: "ravena-1".into(),
+        at: AT.into(),
+        winner: Some("ravena-1".into()),
+        verdict: "`ravena-1` takes over: what may be missing is within the bound".into(),
+        candidates: vec![
+            Candidate {
+                server: "ravena-1".into(),
+                place: Some(1),
+                why: Some("goes before `burlington-1`: it stands at the former primary's site".into()),
+                gates: vec![Gate::passed("report", "0/5A000060 on timeline 6", "for term 6, renewal 812")],
+            },
+            Candidate {
+                server: "ravena-2".into(),
+                place: None,
+                why: Some(why.into()),
+                gates: vec![Gate::failed("report", "none", "for term 6, renewal 812")],
+            },
+        ],
+    }
+}
+
 pub fn explanation() -> Explanation {
     Explanation {
         subject: "cluster".into(),
@@ -192,9 +219,12 @@ pub fn explanation() -> Explanation {
         candidates: vec![
             Candidate {
                 server: "burlington-1".into(),
+                place: Some(1),
+                why: Some("the only one that may take over".into()),
                 gates: vec![Gate::passed("reachable", "yes", "yes"), Gate::passed("lag", "0 B", "1 MiB")],
             },
-            Candidate { server: "tucson-1".into(), gates: vec![Gate::failed("lag", "48 MiB", "1 MiB")] },
+            Candidate::unranked("tucson-1", vec![Gate::failed("lag", "48 MiB", "1 MiB")]),
         ],
+        judged: Some(judgement()),
     }
 }

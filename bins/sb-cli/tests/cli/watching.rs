@@ -94,9 +94,22 @@ fn history_events_explanations_and_operations_are_tables() {
       The lease of term 7 has 3.1 s left.
     hint: sb-cli switchover --to burlington-1
 
-    CANDIDATE     GATE   OBSERVED  ALLOWED
-    burlington-1  all 2  -         -        passed
-    tucson-1      lag    48 MiB    1 MiB    not passed
+     1 `burlington-1` the only one that may take over
+
+    CANDIDATE     GATE       OBSERVED  ALLOWED
+    burlington-1  reachable  yes       yes      passed
+    burlington-1  lag        0 B       1 MiB    passed
+    tucson-1      lag        48 MiB    1 MiB    not passed
+
+    judged for term 7, after renewal 812 of `ravena-2`, by `ravena-1` at 2026-01-02T03:04:05Z
+      `ravena-1` takes over: what may be missing is within the bound
+
+     1 `ravena-1` goes before `burlington-1`: it stands at the former primary's site
+     - `ravena-2` may not: it held the lease, and has not come back as a standby
+
+    CANDIDATE  GATE    OBSERVED                  ALLOWED
+    ravena-1   report  0/5A000060 on timeline 6  for term 6, renewal 812  passed
+    ravena-2   report  none                      for term 6, renewal 812  not passed
     ");
     assert_snapshot!(agent.run(&["ops"]), @r"
     exit: 0
@@ -144,4 +157,28 @@ fn json_says_which_version_it_is() {
       ]
     }
     "#);
+}
+
+#[test]
+fn a_code_is_explained_without_an_agent() {
+    let agent = FakeAgent::start();
+    assert_snapshot!(agent.run(&["explain", "durability.fell_back"]), @r"
+    exit: 0
+    stdout:
+    durability.fell_back: an event of a server's journal
+      Commits wait for no other server, because too few of those to wait for have answered.
+    by itself: The set forms again when they are back. Until then no server takes over by itself.
+    hint: Bring the silent servers back: the loss of the primary now would need a person, and could lose writes.
+    ");
+    let json = agent.run(&["explain", "store.rejected", "-o", "json"]);
+    assert_eq!(json.matches("\"meaning\"").count(), 2, "an event and a problem: {json}");
+}
+
+#[test]
+fn an_older_succession_is_asked_for_by_its_term() {
+    let agent = FakeAgent::start().answers("GET /v1/explain", 200, &pictures::explanation());
+    let shown = agent.run(&["explain", "--term", "7"]);
+    assert!(shown.contains("judged for term 7, after renewal 812 of `ravena-2`, by `ravena-1`"), "{shown}");
+    let both = agent.run(&["explain", "ravena-1", "--term", "7"]);
+    assert!(both.starts_with("exit: 2"), "{both}");
 }

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use hyper::Method;
 use sb_api::{
-    DurabilityRequest, Event, EventsQuery, Explanation, FailoverRequest, FailsafeReply, FailsafeRequest,
-    HistoryEntry, JoinAnswer, JoinRequest, Operation, PauseRequest, PeerStatus, RecoverRequest, RecoveryPlan,
-    RejoinRequest, ResumeRequest, ServerStatus, Status, SwitchoverRequest,
+    DurabilityRequest, Event, EventsQuery, ExplainQuery, Explanation, FailoverRequest, FailsafeReply,
+    FailsafeRequest, HistoryEntry, JoinAnswer, JoinRequest, Judgement, Operation, PauseRequest, PeerStatus,
+    RecoverRequest, RecoveryPlan, RejoinRequest, ResumeRequest, ServerStatus, Status, SwitchoverRequest,
 };
 
 pub use call::ANSWER_BYTES_MAX;
@@ -92,6 +92,17 @@ impl Client {
         match subject {
             None => self.get("/v1/explain").await,
             Some(subject) => self.get(&format!("/v1/explain/{}", call::path_segment(subject))).await,
+        }
+    }
+
+    /// The cluster, and how the succession that began `query.term`, or the last one, was judged.
+    ///
+    /// # Errors
+    /// As every call: see [`CallError`].
+    pub async fn explain_cluster(&self, query: ExplainQuery) -> Result<Explanation, CallError> {
+        match query.term {
+            None => self.get("/v1/explain").await,
+            Some(term) => self.get(&format!("/v1/explain?term={term}")).await,
         }
     }
 
@@ -220,6 +231,17 @@ impl Client {
     /// As every call: see [`CallError`].
     pub async fn peer_status(&self) -> Result<PeerStatus, CallError> {
         self.get("/peer/v1/status").await
+    }
+
+    /// How a peer judged the succession that began `query.term`, or the last one it judged.
+    ///
+    /// # Errors
+    /// As every call: see [`CallError`].
+    pub async fn judged(&self, query: ExplainQuery) -> Result<Option<Judgement>, CallError> {
+        match query.term {
+            None => self.get("/peer/v1/judged").await,
+            Some(term) => self.get(&format!("/peer/v1/judged?term={term}")).await,
+        }
     }
 
     /// Asks a peer to promise that it will not take over.

@@ -10,8 +10,9 @@ pub use sb_failover::record::{
 };
 pub use sb_failover::{
     Armed, BootTime, ClusterRecord, Command, Config, DataDirectory, Event, Follower, Founding, GuardReport,
-    Incarnation, JournalEntry, Machine, Observation, OpFailure, OpOutput, Persisted, Phase, Processes,
-    ProposalResult, Rejection, RenewalNumber, Request, Role, Seq, Session, State, Term, Timings, Trigger,
+    Incarnation, JournalEntry, Judgement, Machine, Observation, OpFailure, OpOutput, Persisted, Phase,
+    Processes, ProposalResult, Rejection, RenewalNumber, Request, Role, Seq, Session, State, Term, Timings,
+    Trigger,
 };
 pub use sb_pgtypes::{Lineage, Lsn, Position, SystemIdentifier, TimelineId};
 pub use sb_topology::{ServerName, SiteName};
@@ -107,8 +108,11 @@ pub struct Bench {
     pub held: Vec<&'static str>,
     pub failing: Vec<&'static str>,
     pub moves: Vec<(State, Trigger)>,
+    pub judged: Vec<Judgement>,
     /// Every command but the journal's, in order, also those that are held.
     pub commands: Vec<Command>,
+    /// Every entry of the journal, each with how many commands came before it.
+    pub told: Vec<(usize, JournalEntry)>,
 }
 
 impl Bench {
@@ -150,7 +154,9 @@ impl Bench {
             held: Vec::new(),
             failing: Vec::new(),
             moves: Vec::new(),
+            judged: Vec::new(),
             commands: Vec::new(),
+            told: Vec::new(),
         }
     }
 
@@ -201,14 +207,16 @@ impl Bench {
     }
 
     pub fn carry_out(&mut self, command: Command) {
-        if !matches!(command, Command::Journal(_)) {
-            self.commands.push(command.clone());
+        match &command {
+            Command::Journal(entry) => self.told.push((self.commands.len(), entry.clone())),
+            _ => self.commands.push(command.clone()),
         }
         if self.held.contains(&command.name()) {
             return;
         }
         match &command {
             Command::Journal(JournalEntry::Moved { from, trigger, .. }) => self.moves.push((*from, *trigger)),
+            Command::Journal(JournalEntry::Judged(judgement)) => self.judged.push(*judgement.clone()),
             Command::Propose { id, request } => {
                 let outcome = self.record.apply(request);
                 let result = outcome.map_or_else(ProposalResult::Rejected, |()| ProposalResult::Applied);

@@ -4,12 +4,16 @@
 
 mod bench;
 mod boot;
+mod chosen;
 mod failsafe;
 mod guard;
+mod journal;
+mod judged;
 mod manual;
 mod primary;
 mod promotion;
 mod recovery;
 mod restart;
+mod storage;
 mod sync;
 mod witness;

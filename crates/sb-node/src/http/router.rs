@@ -8,10 +8,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use sb_api::{
-    DurabilityRequest, EVENTS_WAIT_SECONDS_MAX, Event, EventsQuery, Explanation, FailoverRequest,
-    FailsafeReply, FailsafeRequest, HistoryEntry, JoinAnswer, JoinRequest, Operation, OperationState,
-    PauseRequest, PeerStatus, Problem, RecoverRequest, RecoveryPlan, RejoinRequest, ResumeRequest,
-    ServerStatus, Status, SwitchoverRequest,
+    DurabilityRequest, EVENTS_WAIT_SECONDS_MAX, Event, EventsQuery, ExplainQuery, Explanation,
+    FailoverRequest, FailsafeReply, FailsafeRequest, HistoryEntry, JoinAnswer, JoinRequest, Judgement,
+    Operation, OperationState, PauseRequest, PeerStatus, Problem, RecoverRequest, RecoveryPlan,
+    RejoinRequest, ResumeRequest, ServerStatus, Status, SwitchoverRequest,
 };
 use sb_client::state::Scope;
 use serde::de::DeserializeOwned;
@@ -50,6 +50,7 @@ pub fn router(view: Arc<dyn AgentView>) -> Router {
         .route("/v1/operations/{id}", get(operation))
         .route("/peer/v1/join", post(join))
         .route("/peer/v1/status", get(peer_status))
+        .route("/peer/v1/judged", get(judged))
         .route("/peer/v1/failsafe", post(failsafe))
         .method_not_allowed_fallback(wrong_method)
         .with_state(view.clone());
@@ -77,14 +78,18 @@ async fn history(caller: Caller, State(view): View) -> Answer<Vec<HistoryEntry>>
     Ok(Json(view.history().await))
 }
 
-async fn explain_cluster(caller: Caller, State(view): View) -> Answer<Explanation> {
+async fn explain_cluster(
+    caller: Caller,
+    State(view): View,
+    Asked(query): Asked<ExplainQuery>,
+) -> Answer<Explanation> {
     caller.require(Scope::Read)?;
-    Ok(Json(view.explain(None).await?))
+    Ok(Json(view.explain_cluster(query).await?))
 }
 
 async fn explain(caller: Caller, State(view): View, Path(subject): Path<String>) -> Answer<Explanation> {
     caller.require(Scope::Read)?;
-    Ok(Json(view.explain(Some(&subject)).await?))
+    Ok(Json(view.explain(&subject).await?))
 }
 
 async fn switchover(
@@ -178,6 +183,15 @@ async fn join(caller: Caller, State(view): View, Body(request): Body<JoinRequest
 async fn peer_status(caller: Caller, State(view): View) -> Answer<PeerStatus> {
     let peer = caller.require_peer()?;
     Ok(Json(view.peer_status(peer).await))
+}
+
+async fn judged(
+    caller: Caller,
+    State(view): View,
+    Asked(query): Asked<ExplainQuery>,
+) -> Answer<Option<Judgement>> {
+    caller.require_peer()?;
+    Ok(Json(view.judged(query)))
 }
 
 async fn failsafe(

@@ -2,9 +2,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sb_api::{
-    DurabilityRequest, Event, Explanation, FailoverRequest, FailsafeReply, FailsafeRequest, HistoryEntry,
-    JoinAnswer, JoinRequest, Operation, PauseRequest, PeerStatus, RecoverRequest, RecoveryPlan, Refused,
-    RejoinRequest, ResumeRequest, ServerStatus, Status, SwitchoverRequest,
+    DurabilityRequest, Event, ExplainQuery, Explanation, FailoverRequest, FailsafeReply, FailsafeRequest,
+    HistoryEntry, JoinAnswer, JoinRequest, Judgement, Operation, PauseRequest, PeerStatus, RecoverRequest,
+    RecoveryPlan, Refused, RejoinRequest, ResumeRequest, ServerStatus, Status, SwitchoverRequest,
 };
 use sb_topology::ServerName;
 
@@ -39,8 +39,14 @@ pub trait AgentView: Send + Sync + 'static {
     /// The changes of primary, oldest first.
     async fn history(&self) -> Vec<HistoryEntry>;
 
-    /// Why the cluster (`None`), a server, an operation or a code is as it is.
-    async fn explain(&self, subject: Option<&str>) -> Refused<Explanation>;
+    /// Why the cluster is as it is, who would take over now, and how a past succession was judged.
+    async fn explain_cluster(&self, query: ExplainQuery) -> Refused<Explanation>;
+
+    /// Why a server, an operation or a code is as it is.
+    async fn explain(&self, subject: &str) -> Refused<Explanation>;
+
+    /// How this server itself judged a succession, from memory.
+    fn judged(&self, query: ExplainQuery) -> Option<Judgement>;
 
     /// Move the primary on purpose.
     async fn switchover(&self, by: &Caller, request: SwitchoverRequest) -> Refused<Operation>;

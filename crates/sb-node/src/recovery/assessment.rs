@@ -336,7 +336,7 @@ mod tests {
 
     #[test]
     fn the_plan_names_the_bytes_the_silent_and_the_best() {
-        let plan = Scene::new().assess(Assessment::plan);
+        let plan = Scene::new().assess(|assessment| assessment.plan());
         assert_eq!(plan.best.as_deref(), Some("nantucket-1"));
         assert_eq!(plan.silent, ["ravena-1", "burlington-1", "montpelier-1"]);
         assert_eq!(plan.last_primary.as_deref(), Some("ravena-1"));

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sb_api::{
-    ClusterStatus, Durability, HistoryEntry, Level, PauseStatus, Role, SCHEMA_VERSION, ServerStatus,
-    SiteStatus, Status, StoreEndpoint, StoreKind, StoreRole, StoreStatus, Verdict,
+    ClusterStatus, Durability, FailsafePart, HistoryEntry, Level, PauseStatus, Role, SCHEMA_VERSION,
+    ServerStatus, SiteStatus, Status, StoreEndpoint, StoreKind, StoreRole, StoreStatus, Verdict,
 };
 use sb_failover::ClusterRecord;
 use sb_failover::record::{self, Automatic, HandoverReason};
 use sb_topology::ServerName;
 
-use super::Agent;
+use super::{Agent, manual};
 use crate::membership::{given_up, store_roles};
 use crate::peers::{STALE_MS, Word};
 
@@ -198,15 +198,19 @@ fn verdict(record: &ClusterRecord, servers: &[ServerStatus], store: &StoreStatus
     let Some(lease) = &record.lease else {
         return critical("the cluster has no database yet".to_owned());
     };
-    if takes_no_writes(store) {
+    let on_promises = servers.iter().any(|s| s.failsafe == Some(FailsafePart::Holds));
+    if takes_no_writes(store) && !on_promises {
         return critical(
             "this server hears no majority of the store: nobody may write on its side".to_owned(),
         );
     }
     let primary = servers.iter().find(|s| s.role == Role::Primary);
     let Some(primary) = primary.filter(|s| record.holder().is_some_and(|h| h.as_str() == s.name)) else {
-        let manual = record.automatic != Automatic::Allowed;
-        let wait = if manual { "; a person must name the next one" } else { "" };
+        let wait = match (record.automatic, manual::stalemate(record)) {
+            (Automatic::Refused(_), _) => "; a person must name the next one".to_owned(),
+            (Automatic::Allowed, Some(why)) => format!("; nobody takes over by itself: {why}"),
+            (Automatic::Allowed, None) => String::new(),
+        };
         let last = format!("term {}, last `{}`", lease.term, lease.holder);
         return critical(format!("no server is primary ({last}){wait}"));
     };
@@ -223,7 +227,10 @@ fn verdict(record: &ClusterRecord, servers: &[ServerStatus], store: &StoreStatus
     if degraded {
         sentence.push_str("; commits wait for no other server");
     }
-    let whole = streaming == all && record.pause.is_none() && !degraded;
+    if on_promises {
+        sentence.push_str("; FAILSAFE: it goes on without the store");
+    }
+    let whole = streaming == all && record.pause.is_none() && !degraded && !on_promises;
     Verdict { level: if whole { Level::Ok } else { Level::Degraded }, sentence }
 }
 

@@ -1,21 +1,34 @@
 //! Why the cluster or a server is as it is.
 
-use sb_api::{Candidate, Explanation, Problem, Refused, Role};
+use sb_api::{Candidate, ExplainQuery, Explanation, Problem, Refused, explain_code};
 use sb_topology::ServerName;
 
 use super::{Agent, manual};
 use crate::words;
 
 impl Agent {
-    pub(super) async fn explanation(&self, subject: Option<&str>) -> Refused<Explanation> {
+    pub(super) async fn explanation(&self, subject: &str) -> Refused<Explanation> {
         match subject {
-            None | Some("cluster") => Ok(self.explain_cluster().await),
-            Some(name) if name == self.me.name.as_str() => Ok(self.explain_self()),
-            Some(name) => self.explain_other(name).await,
+            "cluster" => self.cluster_explanation(ExplainQuery::default()).await,
+            code if explain_code(code).next().is_some() => Ok(of_code(code)),
+            name if name == self.me.name.as_str() => Ok(self.explain_self()),
+            name => self.explain_other(name).await,
         }
     }
 
-    async fn explain_cluster(&self) -> Explanation {
+    pub(super) async fn cluster_explanation(&self, query: ExplainQuery) -> Refused<Explanation> {
+        let (mut explanation, judged) = tokio::join!(self.cluster_now(), self.judged_anywhere(query));
+        if let (Some(term), None) = (query.term, &judged) {
+            let title =
+                format!("no server that answers remembers how the succession in term {term} was judged");
+            let problem = Problem::not_found("explain.no_judgement", title);
+            return Err(Box::new(problem.hint("sb-cli history lists the terms.")));
+        }
+        explanation.judged = judged;
+        Ok(explanation)
+    }
+
+    async fn cluster_now(&self) -> Explanation {
         let peers = self.peers.look().await;
         let status = self.cluster_status(&peers);
         let record = self.record();
@@ -38,18 +51,21 @@ impl Agent {
         }
         details.extend(status.cluster.degraded.clone());
         details.extend(manual::detail(&record));
-        let others = status.servers.iter().filter(|s| s.role != Role::Primary && s.promotable != Some(false));
-        let candidates = others.filter_map(|server| {
-            let name: ServerName = server.name.parse().ok()?;
-            Some(Candidate { server: server.name.clone(), gates: self.candidate_gates(&status, &name) })
-        });
+        let candidates = match self.if_primary_were_lost(&status) {
+            Some((verdict, candidates)) => {
+                details.push(format!("If the primary were lost now: {verdict}."));
+                candidates
+            }
+            None => Vec::new(),
+        };
         Explanation {
             subject: "cluster".to_owned(),
             message: status.cluster.verdict.sentence.clone(),
             details,
             next: None,
             hints: manual::hints(&record, &status),
-            candidates: candidates.collect(),
+            candidates,
+            judged: None,
         }
     }
 
@@ -59,26 +75,17 @@ impl Agent {
             return Explanation {
                 subject: self.me.name.to_string(),
                 message: "the agent is starting".to_owned(),
-                details: Vec::new(),
-                next: None,
-                hints: Vec::new(),
-                candidates: Vec::new(),
+                ..Explanation::default()
             };
         };
-        let gate = |g: &sb_failover::Gate| sb_api::Gate {
-            name: g.name.clone(),
-            observed: g.observed.clone(),
-            limit: g.limit.clone(),
-            ok: g.ok,
-        };
-        let gates: Vec<sb_api::Gate> = turn.explanation.gates.iter().map(gate).collect();
+        let gates = turn.explanation.gates.iter().map(words::gate).collect();
         Explanation {
             subject: self.me.name.to_string(),
             message: format!("`{}` is {}", self.me.name, words::state(turn.explanation.state)),
             details: self.own_status().problems,
             next: Some(turn.explanation.next).filter(|next| !next.is_empty()),
-            hints: Vec::new(),
-            candidates: vec![Candidate { server: self.me.name.to_string(), gates }],
+            candidates: vec![Candidate::unranked(self.me.name.to_string(), gates)],
+            ..Explanation::default()
         }
     }
 
@@ -92,18 +99,22 @@ impl Agent {
                     .into_iter()
                     .chain(operation.problem.iter().filter_map(|p| p.detail.clone()))
                     .collect(),
-                next: None,
                 hints: operation.problem.and_then(|p| p.hint).into_iter().collect(),
-                candidates: Vec::new(),
+                ..Explanation::default()
             });
         }
         let peers = self.peers.look().await;
         let status = self.cluster_status(&peers);
-        let unknown = || {
-            let problem =
-                Problem::not_found("explain.unknown", format!("there is no server or operation `{name}`"));
-            Box::new(problem.hint("sb-cli status names the servers, sb-cli ops the operations."))
-        };
+        let unknown =
+            || {
+                let problem = Problem::not_found(
+                    "explain.unknown",
+                    format!("there is no server, operation or code `{name}`"),
+                );
+                Box::new(problem.hint(
+                    "sb-cli status names the servers, sb-cli ops the operations, sb-cli events the codes.",
+                ))
+            };
         let server = status.servers.iter().find(|s| s.name == name).ok_or_else(unknown)?;
         let server_name: ServerName = name.parse().map_err(|_| unknown())?;
         let heard = if server.reachable == Some(true) { "" } else { "; this server does not hear it" };
@@ -111,12 +122,24 @@ impl Agent {
             subject: name.to_owned(),
             message: format!("`{name}` is {}{heard}", server.role.word()),
             details: server.problems.clone(),
-            next: None,
             hints: vec![format!("On that server itself: sb-cli explain {name}")],
-            candidates: vec![Candidate {
-                server: name.to_owned(),
-                gates: self.candidate_gates(&status, &server_name),
-            }],
+            candidates: vec![Candidate::unranked(name, self.candidate_gates(&status, &server_name))],
+            ..Explanation::default()
         })
     }
+}
+
+/// What a code means, for those who have no `sb-cli` at hand.
+fn of_code(code: &str) -> Explanation {
+    let mut explanation = Explanation { subject: code.to_owned(), ..Explanation::default() };
+    for known in explain_code(code) {
+        if explanation.message.is_empty() {
+            known.meaning.clone_into(&mut explanation.message);
+        } else {
+            explanation.details.push(known.meaning.to_owned());
+        }
+        explanation.details.push(format!("It is {}. By itself: {}", known.kind.word(), known.by_itself));
+        explanation.hints.push(known.operator.to_owned());
+    }
+    explanation
 }

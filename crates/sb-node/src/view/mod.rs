@@ -4,6 +4,7 @@
 mod cluster;
 mod durability;
 mod explain;
+mod judged;
 mod manual;
 mod recovery;
 mod requests;
@@ -14,10 +15,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sb_api::{
-    DurabilityRequest, EVENTS_PER_ANSWER_MAX, Event, Explanation, FailoverRequest, FailsafeReply,
-    FailsafeRequest, HistoryEntry, JoinAnswer, JoinRequest, Operation, PauseRequest, PeerStatus,
-    RecoverRequest, RecoveryPlan, Refused, RejoinRequest, ResumeRequest, ServerStatus, Status,
-    SwitchoverRequest,
+    DurabilityRequest, EVENTS_PER_ANSWER_MAX, Event, ExplainQuery, Explanation, FailoverRequest,
+    FailsafeReply, FailsafeRequest, HistoryEntry, JoinAnswer, JoinRequest, Judgement, Operation,
+    PauseRequest, PeerStatus, RecoverRequest, RecoveryPlan, Refused, RejoinRequest, ResumeRequest,
+    ServerStatus, Status, SwitchoverRequest,
 };
 use sb_client::state::Identity;
 use sb_consensus::Store;
@@ -28,7 +29,7 @@ use tokio::sync::watch;
 use crate::boottime;
 use crate::failsafe_line::FailsafeLine;
 use crate::guard_link::GuardLink;
-use crate::http::{AgentView, Alive, Caller, Health, Postgres, Serves};
+use crate::http::{AgentView, Alive, Caller, Health, Kept, Postgres, Serves};
 use crate::journal::Journal;
 use crate::membership;
 use crate::operations::Operations;
@@ -38,6 +39,7 @@ use crate::postgres::Seen;
 use crate::recovery::to_wire;
 use crate::replicated::Replicated;
 use crate::runtime::Turn;
+use crate::troubles::Troubles;
 
 pub use recovery::RecoveryLine;
 
@@ -67,6 +69,8 @@ pub struct Agent {
     pub operations: Operations,
     /// Where primaries without a store ask, and are answered.
     pub failsafe: FailsafeLine,
+    /// What is wrong here.
+    pub troubles: Arc<Troubles>,
     /// What a recovery of the store needs.
     pub recovery: RecoveryLine,
 }
@@ -106,7 +110,14 @@ impl AgentView for Agent {
             (Some(sb_pgrepl::Role::Standby), _) => Serves::Reads,
             (Some(sb_pgrepl::Role::Primary) | None, _) => Serves::Nothing,
         };
-        Health { alive, postgres: if role.is_some() { Postgres::Runs } else { Postgres::Down }, serves }
+        let record = self.record();
+        Health {
+            alive,
+            postgres: if role.is_some() { Postgres::Runs } else { Postgres::Down },
+            serves,
+            promise: if record.lease.is_some() && record.sync.degraded { Kept::No } else { Kept::Yes },
+            failsafe: self.failsafe_part(),
+        }
     }
 
     async fn server(&self) -> ServerStatus {
@@ -132,8 +143,16 @@ impl AgentView for Agent {
         self.handovers()
     }
 
-    async fn explain(&self, subject: Option<&str>) -> Refused<Explanation> {
+    async fn explain_cluster(&self, query: ExplainQuery) -> Refused<Explanation> {
+        self.cluster_explanation(query).await
+    }
+
+    async fn explain(&self, subject: &str) -> Refused<Explanation> {
         self.explanation(subject).await
+    }
+
+    fn judged(&self, query: ExplainQuery) -> Option<Judgement> {
+        self.journal.judgement(query.term)
     }
 
     async fn switchover(&self, by: &Caller, request: SwitchoverRequest) -> Refused<Operation> {

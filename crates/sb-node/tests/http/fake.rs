@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sb_api::{
-    ClusterStatus, Durability, DurabilityRequest, Event, Explanation, FailoverRequest, FailsafeReason,
-    FailsafeReply, FailsafeRequest, Gate, HistoryEntry, JoinAnswer, JoinRequest, Level, Operation,
-    OperationState, PauseRequest, PeerStatus, Problem, RecoverRequest, RecoveryPlan, Refused, RejoinRequest,
-    ResumeRequest, SCHEMA_VERSION, ServerStatus, Status, StoreStatus, SwitchoverRequest, Verdict,
+    ClusterStatus, Durability, DurabilityRequest, Event, ExplainQuery, Explanation, FailoverRequest,
+    FailsafeReason, FailsafeReply, FailsafeRequest, Gate, HistoryEntry, JoinAnswer, JoinRequest, Judgement,
+    Level, Operation, OperationState, PauseRequest, PeerStatus, Problem, RecoverRequest, RecoveryPlan,
+    Refused, RejoinRequest, ResumeRequest, SCHEMA_VERSION, ServerStatus, Status, StoreStatus,
+    SwitchoverRequest, Verdict,
 };
 use sb_client::bundle::{Cluster, ClusterServer, make_bundles};
 use sb_node::http::{AgentView, Caller, Health};
@@ -108,10 +109,28 @@ impl AgentView for FakeAgent {
         vec![]
     }
 
-    async fn explain(&self, subject: Option<&str>) -> Refused<Explanation> {
-        let subject = subject.unwrap_or("cluster").to_owned();
+    async fn explain_cluster(&self, query: ExplainQuery) -> Refused<Explanation> {
+        let message = format!("asked for {:?}", query.term);
+        Ok(Explanation { subject: "cluster".into(), message, ..Explanation::default() })
+    }
+
+    async fn explain(&self, subject: &str) -> Refused<Explanation> {
         let message = "It is as it is.".into();
-        Ok(Explanation { subject, message, details: vec![], next: None, hints: vec![], candidates: vec![] })
+        Ok(Explanation { subject: subject.into(), message, ..Explanation::default() })
+    }
+
+    fn judged(&self, query: ExplainQuery) -> Option<Judgement> {
+        let term = query.term.filter(|term| *term == 8)?;
+        Some(Judgement {
+            term,
+            holder: "ravena-1".into(),
+            renewal: 40,
+            by: "burlington-1".into(),
+            at: "2026-01-02T03:04:05Z".into(),
+            winner: None,
+            verdict: "nobody takes over".into(),
+            candidates: vec![],
+        })
     }
 
     async fn switchover(&self, by: &Caller, request: SwitchoverRequest) -> Refused<Operation> {

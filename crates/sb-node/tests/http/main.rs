@@ -10,14 +10,15 @@ use std::time::Duration;
 
 use fake::{Bundles, FakeAgent, agent, operation};
 use sb_api::{
-    EventsQuery, FailoverRequest, JoinAnswer, JoinRequest, OperationState, PauseRequest, SwitchoverRequest,
+    EventsQuery, ExplainQuery, FailoverRequest, FailsafePart, JoinAnswer, JoinRequest, OperationState,
+    PauseRequest, RecoverRequest, RejoinRequest, SwitchoverRequest,
 };
 use sb_client::state::{Scope, Token, Tokens};
 use sb_client::trust::{self, Alpn, Authority, Credentials};
 use sb_client::{CallError, Client, Target};
 use sb_node::http::{
-    Alive, ApiListener, BODY_BYTES_MAX, Health, HealthListener, ListenError, PeerListener, Postgres, Serves,
-    UnixListener, health_router, router,
+    Alive, ApiListener, BODY_BYTES_MAX, Health, HealthListener, Kept, ListenError, PeerListener, Postgres,
+    Serves, UnixListener, health_router, router,
 };
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -74,6 +75,8 @@ async fn the_own_user_may_do_everything_through_the_socket() {
     assert_eq!(client.history().await.unwrap(), vec![]);
     assert_eq!(client.explain(Some("ravena-1")).await.unwrap().subject, "ravena-1");
     assert_eq!(client.explain(None).await.unwrap().subject, "cluster");
+    let of_term = ExplainQuery { term: Some(8) };
+    assert_eq!(client.explain_cluster(of_term).await.unwrap().message, "asked for Some(8)");
     let pause = PauseRequest { for_seconds: 60, reason: None, dry_run: false };
     assert_eq!(client.pause(&pause).await.unwrap().state, OperationState::Done);
     assert!(agent.asked()[0].contains("for_seconds: 60"), "{:?}", agent.asked());
@@ -223,10 +226,21 @@ async fn a_token_opens_what_its_scope_says_and_no_more() {
         dry_run: true,
         expect_primary: None,
     };
-    let refused = problem(client.failover(&request).await.unwrap_err());
-
-    assert_eq!((refused.status, refused.code.as_str()), (403, "access.scope"));
-    assert_eq!(agent.asked().len(), 1, "the failover never reached the agent");
+    let recover = RecoverRequest {
+        to: "tucson-1".into(),
+        confirm_lost: vec!["ravena-1".into()],
+        accept_data_loss_bytes: 0,
+        dry_run: true,
+        expect_primary: None,
+    };
+    let rejoin = RejoinRequest { server: "ravena-1".into(), dry_run: true };
+    for refused in
+        [client.failover(&request).await, client.recover(&recover).await, client.rejoin(&rejoin).await]
+    {
+        let refused = problem(refused.unwrap_err());
+        assert_eq!((refused.status, refused.code.as_str()), (403, "access.scope"));
+    }
+    assert_eq!(agent.asked().len(), 1, "what the token does not open never reached the agent");
     assert!(agent.asked()[0].starts_with("script: "), "{:?}", agent.asked());
 }
 
@@ -270,7 +284,12 @@ async fn the_peer_port_tells_calls_from_the_stores_connections() {
     let target = Target::peer("ravena-1".parse().unwrap(), address, &credentials("tucson-1")).unwrap();
     let client = Client::new(target);
     assert_eq!(client.peer_status().await.unwrap().applied_index, Some(9));
-    let join = JoinRequest { cluster_id: "id".into(), incarnation: 1, address: "10.0.5.1:7432".into() };
+    let join = JoinRequest {
+        cluster_id: "id".into(),
+        incarnation: 1,
+        address: "10.0.5.1:7432".into(),
+        generation: 0,
+    };
     assert!(matches!(client.join(&join).await.unwrap(), JoinAnswer::Elsewhere { .. }));
     assert!(agent.asked()[0].starts_with("tucson-1: "), "the name comes from the certificate");
     assert_eq!(problem(client.status().await.unwrap_err()).code, "access.peer");
@@ -304,11 +323,21 @@ async fn health_checks_follow_the_agent_and_work_without_a_host_header() {
     let states = [
         (Health::default(), [503, 503, 503, 503, 503, 503, 404]),
         (
-            Health { alive: Alive::Yes, postgres: Postgres::Runs, serves: Serves::Writes },
+            Health {
+                alive: Alive::Yes,
+                postgres: Postgres::Runs,
+                serves: Serves::Writes,
+                ..Health::default()
+            },
             [200, 200, 200, 200, 503, 200, 404],
         ),
         (
-            Health { alive: Alive::Yes, postgres: Postgres::Runs, serves: Serves::Reads },
+            Health {
+                alive: Alive::Yes,
+                postgres: Postgres::Runs,
+                serves: Serves::Reads,
+                ..Health::default()
+            },
             [200, 200, 503, 503, 200, 200, 404],
         ),
     ];
@@ -318,6 +347,30 @@ async fn health_checks_follow_the_agent_and_work_without_a_host_header() {
             assert_eq!(check(path).await, status, "{path} with {health:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_health_answer_says_degraded_and_failsafe_without_another_status() {
+    let agent = agent();
+    *agent.health.lock().unwrap() = Health {
+        alive: Alive::Yes,
+        postgres: Postgres::Runs,
+        serves: Serves::Writes,
+        promise: Kept::No,
+        failsafe: Some(FailsafePart::Holds),
+    };
+    let listener = HealthListener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = listener.address().unwrap();
+    let stop = CancellationToken::new();
+    tokio::spawn(listener.serve(health_router(agent), stop.clone()));
+    let _stop = stop.drop_guard();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /primary HTTP/1.0\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert_eq!(answer.split(' ').nth(1), Some("200"), "{answer}");
+    let body = r#"{"state":"running","role":"primary","degraded":true,"failsafe_mode_is_active":true}"#;
+    assert!(answer.ends_with(body), "{answer}");
 }
 
 #[tokio::test]

@@ -83,8 +83,9 @@ pub fn on_a_promoted_standby(inside: &Inside) {
             picture.primary().is_some_and(|server| server.place == new)
         });
         scene.written(&office, 50);
-        let opened = scene.events(new).into_iter().rfind(|event| event.kind == "clients.open");
-        let opened: Timestamp = opened.expect("clients were let in").at.parse().expect("a moment");
+        let opened = scene.events(new).into_iter().rfind(|event| event.kind == "clients.opening");
+        let opened: Timestamp =
+            opened.expect("clients were about to be let in").at.parse().expect("a moment");
         match fate.expect("a client") {
             Fate::Ended => println!("  the session ended"),
             Fate::Wrote(at) => assert!(at >= opened, "a write {} before clients were let in", opened - at),

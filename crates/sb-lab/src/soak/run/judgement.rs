@@ -92,9 +92,16 @@ impl Run<'_> {
         Ok((survivor, Some(standbys)))
     }
 
+    /// Everything that a server holds. The last fault may have been its PostgreSQL's, which is being started again.
     async fn read(&self, place: Place) -> Result<Contents, SoakError> {
-        let reading = move |access| async move { workload::read(&access, place).await };
-        Ok(self.lab.client(Place::OFFICE, reading).await??)
+        let began = Instant::now();
+        loop {
+            let reading = move |access| async move { workload::read(&access, place).await };
+            match self.lab.client(Place::OFFICE, reading).await? {
+                Err(_) if began.elapsed() < REPLAY_LIMIT => tokio::time::sleep(LOOK_AGAIN).await,
+                read => return Ok(read?),
+            }
+        }
     }
 
     fn report(
