@@ -1,7 +1,10 @@
 //! Many schedules, on several threads.
 
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use sb_failover::{State, Trigger};
 
 use crate::{Profile, Tally, Violation, Words, run};
 
@@ -34,6 +37,8 @@ pub struct Failure {
 pub struct Report {
     /// What happened how often, over all schedules.
     pub tally: Tally,
+    /// The changes of state that the machines went through.
+    pub moves: BTreeSet<(State, Trigger)>,
     /// By seed.
     pub failures: Vec<Failure>,
 }
@@ -50,6 +55,7 @@ impl Campaign {
                     let own = self.take_turns(&next);
                     let mut report = report.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                     report.tally.merge(&own.tally);
+                    report.moves.extend(own.moves);
                     report.failures.extend(own.failures);
                 });
             }
@@ -70,6 +76,7 @@ impl Campaign {
             let profile = self.profile.clone().unwrap_or_else(|| Profile::of_seed(seed));
             let outcome = run(seed, &profile, Words::No);
             report.tally.merge(&outcome.tally);
+            report.moves.extend(outcome.moves);
             if let Some(violation) = outcome.violation {
                 report.failures.push(Failure { seed, profile: profile.name, violation });
             }

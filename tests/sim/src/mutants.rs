@@ -108,7 +108,7 @@ pub const MUTANTS: &[Case] = &[
 const FAILSAFE: &[&str] = &["one_writer", "fenced_before_promote", "failsafe_promise_is_kept"];
 
 /// The seed from which mutants are looked for.
-pub const FIRST_SEED: u64 = 1_000_000;
+pub const MUTANTS_FROM: u64 = 1_000_000;
 
 impl Case {
     /// How many schedules it takes until the mutant is caught, and by which invariant; [`None`] when it is not.
@@ -116,7 +116,7 @@ impl Case {
     pub fn caught(&self) -> Option<(u64, &'static str)> {
         let profile = Profile::named(self.profile)?.with(self.mutant);
         (0..self.schedules_max).find_map(|n| {
-            let violation = run(FIRST_SEED + n, &profile, Words::No).violation?;
+            let violation = run(MUTANTS_FROM + n, &profile, Words::No).violation?;
             self.by.contains(&violation.invariant).then_some((n + 1, violation.invariant))
         })
     }

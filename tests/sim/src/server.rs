@@ -78,6 +78,8 @@ pub struct Server {
     /// It slept beyond its guard's deadline, or its clock slept too: until PostgreSQL is next killed it may run on for
     /// a moment, and only what others promised and the kernel's gate keep it from being heard.
     pub overslept: bool,
+    /// Its clock stood still: until then a deadline from before may seem to lie ahead.
+    pub distrusted_until: u64,
     /// How many faults keep the machine from hearing of the store.
     pub deaf: u8,
     /// How many faults make its WAL receiver slow.
@@ -113,8 +115,8 @@ impl Server {
 
     /// It runs on beyond its deadline because it, its clock or its guard stood still. Nobody can stop it meanwhile;
     /// what it can do is for the promises of others and for the kernel's gate to bound.
-    pub fn stood_still(&self) -> bool {
-        self.suspended.is_some() || self.overslept || self.guard.stopped
+    pub fn stood_still(&self, now: u64) -> bool {
+        self.suspended.is_some() || self.overslept || self.guard.stopped || now < self.distrusted_until
     }
 
     /// Whether what PostgreSQL answers reaches anybody at `now`: the host runs, and the kernel's gate, whose

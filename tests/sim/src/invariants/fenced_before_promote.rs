@@ -13,10 +13,13 @@ impl Invariant for FencedBeforePromote {
         let Happening::BecamePrimary { server, term } = happening else {
             return Ok(());
         };
+        if world.servers[*server].stood_still(world.now) {
+            return Ok(());
+        }
         if let Some(other) = (0..world.servers.len()).find(|s| {
             s != server && {
                 let other = &world.servers[*s];
-                other.is_primary() && !other.stood_still()
+                other.is_primary() && !other.stood_still(world.now)
             }
         }) {
             return Err(format!("s{server} became primary of term {term} while s{other} still was"));

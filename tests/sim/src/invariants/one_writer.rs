@@ -24,7 +24,7 @@ impl Invariant for OneWriter {
         self.newest = *term;
         let open = |s: usize| {
             let other = &world.servers[s];
-            other.is_primary() && other.postgres.clients && world.is_heard(s) && !other.stood_still()
+            other.is_primary() && other.postgres.clients && world.is_heard(s) && !other.stood_still(world.now)
         };
         let other = (0..world.servers.len()).find(|s| s != server && open(*s));
         other.map_or(Ok(()), |other| Err(format!("s{server} acknowledged while s{other} was writable")))

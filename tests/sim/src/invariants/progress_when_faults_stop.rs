@@ -4,6 +4,10 @@ use super::{Happening, Invariant};
 use crate::rng::MS;
 use crate::world::World;
 
+/// How long after the last fault writes come back: two leases of the longest sort, an election, and the time that a person
+/// takes where one is needed.
+const WRITES_BACK_MS_MAX: u64 = 18_000;
+
 /// When faults stop, even if a voter is lost for good, a primary takes writes again and everybody else follows it, without a person.
 pub struct ProgressWhenFaultsStop;
 
@@ -22,6 +26,11 @@ impl Invariant for ProgressWhenFaultsStop {
         let Some(primary) = leading else {
             return Err(format!("nobody leads: {}", states()));
         };
+        let since = world.calm_since.unwrap_or_default();
+        let back = world.confirmed.iter().find(|c| c.at > since).map(|c| (c.at - since) / MS);
+        if back.is_none_or(|ms| ms > WRITES_BACK_MS_MAX) {
+            return Err(format!("the first commit of the calm was confirmed after {back:?} ms"));
+        }
         let recent = world.confirmed.last().is_some_and(|c| c.at + 1_000 * MS > world.now);
         if !recent {
             return Err(format!("no commit was confirmed in the last second: {}", states()));

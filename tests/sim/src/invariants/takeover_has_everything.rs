@@ -12,8 +12,8 @@ use crate::world::World;
 const COMMITS_LOOKED_AT: usize = 300;
 
 /// Whoever takes over has every confirmed commit that a server had which took part in the election: a far site that
-/// lags never leads while a server with the data lives. Given a lease back with its end, it has that end (R11). Only
-/// a person may accept less, and then not more than was accepted.
+/// lags never leads while a server with the data lives. Only a person may accept less, and then not more than was
+/// accepted. Given a lease back with its end, it has that end (R11); what lies beyond it was left behind before.
 #[derive(Default)]
 pub struct TakeoverHasEverything {
     /// How much each holder's log had when it gave its lease back.
@@ -55,7 +55,7 @@ impl TakeoverHasEverything {
         };
         let alive = before.valid_reports().map(|(s, _)| &world.servers[index(s)]);
         // A copy that was made anew since is not the one that was reported.
-        let alive = alive.filter(|s| s.up && !s.postgres.torn);
+        let alive = alive.filter(|s| s.up && !s.postgres.torn && proof != Proof::EndOfWal);
         for reporter in alive {
             let lacks = lacking(world, winner, reporter);
             if lacks > accepted {

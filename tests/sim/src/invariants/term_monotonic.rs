@@ -27,13 +27,13 @@ impl Invariant for TermMonotonic {
                 if holder != Some(&world.servers[*server].name) {
                     return Err(format!("s{server} became primary of term {term}, which is {holder:?}'s"));
                 }
-                if *term < self.primary {
+                if *term < self.primary && !world.servers[*server].stood_still(world.now) {
                     return Err(format!(
                         "s{server} became primary of term {term} after term {}",
                         self.primary
                     ));
                 }
-                self.primary = *term;
+                self.primary = self.primary.max(*term);
                 Ok(())
             }
             Happening::Acknowledged { .. }

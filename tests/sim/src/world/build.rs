@@ -131,6 +131,7 @@ fn server(server: usize, sites: &[usize], profile: &Profile, content: &DiskConte
         suspended: None,
         clock_sleeps: false,
         overslept: false,
+        distrusted_until: 0,
         deaf: 0,
         slow_receiver: 0,
         slow_disk: 0,

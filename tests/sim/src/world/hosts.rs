@@ -2,6 +2,10 @@
 
 use super::{What, World};
 use crate::model::guard::Guard;
+use crate::rng::MS;
+
+/// Longer than any lease here.
+const LEASE_MS_MAX: u64 = 25_000;
 
 impl World {
     /// The agent's process ends and is started again soon. Guard and PostgreSQL stay as they are, and what was
@@ -89,6 +93,7 @@ impl World {
         };
         if clock_stood_still {
             s.clock.lose(now - since);
+            s.distrusted_until = now + LEASE_MS_MAX * MS;
         }
         let late = s.guard.armed.is_some_and(|a| a.fence_at <= s.clock.read(now));
         s.overslept |= s.postgres.runs() && (clock_stood_still || late);

@@ -216,6 +216,12 @@ impl World {
         tally.add("virtual ms", self.now / MS);
         tally.add("events", self.events);
         tally.add("writes confirmed", self.confirmed.len() as u64);
+        let since = self.calm_since.unwrap_or_default();
+        let back = self.confirmed.iter().find(|c| c.at > since).map_or(u64::MAX, |c| (c.at - since) / MS);
+        let within = [1_000, 2_000, 5_000, 10_000, 18_000].into_iter().find(|limit| back <= *limit);
+        tally.note(
+            &within.map_or("calm: no writes".into(), |ms| format!("calm: writes back within {ms:>5} ms")),
+        );
         let record = self.ledger.newest();
         tally.add("terms", record.term().get());
         tally.add("requests", self.ledger.len() as u64);

@@ -83,7 +83,14 @@ impl World {
         let released = record.lease.as_ref().and_then(|l| l.released.as_ref());
         let stuck = released.is_some_and(|r| r.end.is_none()) || record.sync.degraded || self.wiped;
         let leads = self.servers.iter().any(|s| s.is_primary() && s.postgres.clients);
-        if calm_ms < PATIENCE_MS || leads || !stuck || record.transfer.is_some() {
+        if calm_ms < PATIENCE_MS || leads || !stuck {
+            return;
+        }
+        if let Some(transfer) = &record.transfer {
+            let id = transfer.id;
+            if !matches!(transfer.kind, TransferKind::Failover { .. }) {
+                self.ask(Request::CancelTransfer { id });
+            }
             return;
         }
         let best = record.valid_reports().max_by_key(|(_, r)| r.position.flushed).map(|(s, _)| s.clone());

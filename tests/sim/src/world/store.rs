@@ -71,16 +71,16 @@ impl World {
             node.map_err(|error| error.to_string())
         });
         match opened {
-            Ok(node) => {
-                store.applied = node.view().view.applied;
-                store.node = Some(node);
-            }
+            Ok(node) => store.node = Some(node),
             Err(reason) => {
                 self.note(|| format!("s{server} its store is refused: {reason}"));
                 return false;
             }
         }
         self.settle(server);
+        // What was replayed is on the disk already.
+        let store = &mut self.servers[server].store;
+        store.applied = store.node.as_ref().map_or(0, |node| node.view().view.applied);
         let run = self.servers[server].run;
         let first = self.rng.range(0, TICK_MS * MS);
         self.after(first, What::Tick { server, run });
@@ -169,14 +169,26 @@ impl World {
         };
         match input {
             Input::Message(message) => {
+                let carries = message.snapshot.as_ref().map(|_| node.view().view.applied);
                 if let Err(halt) = node.step(&message) {
                     self.halt(server, &halt);
+                } else if let Some(before) = carries {
+                    self.snapshot_came(server, before);
                 }
             }
             Input::Propose(id, ticket) => match node.propose(&ticket) {
                 Ok(proposal) => drop(store.asked.insert(proposal, Asked { id, until })),
                 Err(_) => self.unanswered(server, id),
             },
+        }
+    }
+
+    /// A replica that takes a snapshot jumps to its state when it has settled.
+    fn snapshot_came(&mut self, server: usize, before: usize) {
+        self.settle(server);
+        let node = self.servers[server].store.node.as_ref();
+        if node.is_some_and(|node| node.view().view.applied > before) {
+            self.tally.note("store: snapshot installed");
         }
     }
 
