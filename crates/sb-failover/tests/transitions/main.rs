@@ -12,5 +12,6 @@ mod primary;
 mod promotion;
 mod recovery;
 mod restart;
+mod storage;
 mod sync;
 mod witness;

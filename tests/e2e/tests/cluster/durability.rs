@@ -24,7 +24,7 @@ const NOBODY: Duration = Duration::from_secs(15);
 
 /// Drops what servers send each other from and to PostgreSQL's port here. The store's port and the office's clients
 /// go on. Ends with [`open_port`].
-fn close_port(scene: &Scene, at: Place) {
+pub fn close_port(scene: &Scene, at: Place) {
     let servers: Vec<String> = Place::servers().map(|place| place.address().to_string()).collect();
     let servers = servers.join(", ");
     let rules = format!(
@@ -44,7 +44,7 @@ fn close_port(scene: &Scene, at: Place) {
     nft(scene, at, rules);
 }
 
-fn open_port(scene: &Scene, at: Place) {
+pub fn open_port(scene: &Scene, at: Place) {
     nft(scene, at, "delete table ip lab_cut".to_owned());
 }
 
