@@ -41,6 +41,12 @@ pub(super) const EVENTS: &[Row] = &[
         "When this is not the first start of a new cluster, stop this server: it has lost its state. docs/operations.md says how to bring it back.",
     ],
     [
+        "store.reached",
+        "This server's policy.json names other addresses of the etcd, or another trust in it, than the topology in force.",
+        "The server reaches the store as its own file says.",
+        "Nothing while the addresses change. In the end every server's policy.json should say the same.",
+    ],
+    [
         "store.rejected",
         "The cluster's record did not take a proposal of this server, because something else had been recorded before.",
         "The server looks at the record again and goes on from there.",
