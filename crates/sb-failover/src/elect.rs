@@ -4,7 +4,7 @@ use sb_pgtypes::{Lsn, Position};
 use sb_topology::ServerName;
 
 use crate::mutant::Mutant;
-use crate::record::{Proof, Report};
+use crate::record::{Proof, Report, missing};
 use crate::{ClusterRecord, Rejection};
 
 /// One candidate.
@@ -92,6 +92,17 @@ pub(crate) fn elect_mutated(record: &ClusterRecord, mutant: Option<Mutant>) -> E
     }
 }
 
+/// The server that has reported the most log, and how many bytes it lacks of what the holder told last: what a person
+/// loses by naming it. What the holder wrote after its last renewal comes on top.
+#[must_use]
+pub fn at_risk(record: &ClusterRecord) -> Option<(ServerName, u64)> {
+    let (server, best) = most_log(record)?;
+    let Some(last) = &record.position else {
+        return Some((server.clone(), 0));
+    };
+    missing(&best.position, &record.recorded_part(last)).map(|bytes| (server.clone(), bytes))
+}
+
 /// Whether every server that could take over has reported, apart from the one that held the lease.
 #[must_use]
 pub fn everybody_reported(record: &ClusterRecord) -> bool {
@@ -109,7 +120,7 @@ fn proof_for(
     position: &Position,
     mutant: Option<Mutant>,
 ) -> Result<Proof, Rejection> {
-    if record.prove(by, position, Proof::EndOfWal, None).is_ok() {
+    if record.prove(by, position, Proof::EndOfWal, mutant).is_ok() {
         return Ok(Proof::EndOfWal);
     }
     let proof = if record.sync.durability.is_synchronous() { Proof::Quorum } else { Proof::LagBound };

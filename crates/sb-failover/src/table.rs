@@ -133,6 +133,7 @@ pub const TABLE: &[Row] = {
         row(Following, CopyUnsound, Repairing, "R8"),
         row(Following, WrongData, Parked, "R8"),
         row(Following, FoundUnlawful, Fencing, "R1"),
+        row(Following, MayFound, Initializing, "R7"),
         row(Following, LeaseMine, Restarting, "R7"),
         row(Following, LeaseMineUnpromoted, Elected, "R9"),
         row(Following, Suspected, Freezing, "R4"),

@@ -10,6 +10,7 @@ use crate::cluster::{self, Agents, BundlesError, Credentials, PostgresUser, Prog
 use crate::disk::Disk;
 use crate::fault::{Fault, Part, Target};
 use crate::host::{Directories, Host, Trouble};
+use crate::layout::{Duty, Layout};
 use crate::network::{Links, Network};
 use crate::options::{Equipment, LabOptions, StoreChoice};
 use crate::place::Place;
@@ -83,7 +84,7 @@ impl LabError {
     }
 }
 
-/// Six servers at five sites.
+/// The servers of a layout, at their sites.
 #[derive(Debug)]
 pub struct Lab {
     // Before the network: servers end before their links do.
@@ -96,6 +97,7 @@ pub struct Lab {
     store: StoreChoice,
     files: PathBuf,
     logs: PathBuf,
+    layout: Layout,
 }
 
 impl Lab {
@@ -110,7 +112,7 @@ impl Lab {
         let network = Network::build().map_err(LabError::Network)?;
         let files = root.join("servers");
         let credentials = cluster::make(options, &files)?;
-        let host = |place: Place| {
+        let host = |(place, duty): (Place, Duty)| {
             let failed = |source| LabError::Host { place, source };
             let directories = Directories::under(&files, place);
             directories.create().map_err(failed)?;
@@ -124,7 +126,7 @@ impl Lab {
                 }),
             };
             let brake = trouble.as_ref().map(|trouble| &trouble.brake);
-            let mut programs = cluster::programs_of(&directories, &agent_programs[0], user, brake)?;
+            let mut programs = cluster::programs_of(&directories, &agent_programs[0], duty, user, brake)?;
             if options.store == StoreChoice::Etcd && etcd::has_member(place) {
                 let brake = trouble.as_ref().map(|trouble| &trouble.etcd_brake);
                 programs.insert(0, etcd::member(place, &directories, brake)?);
@@ -136,10 +138,20 @@ impl Lab {
                 Some(trouble) => host.with_trouble(trouble),
             })
         };
-        let hosts = Place::servers().map(host).collect::<Result<Vec<_>, LabError>>()?;
-        let agents = Agents::new(hosts.iter().map(Host::directories));
-        let logs = options.logs.clone();
-        Ok(Self { hosts, network, credentials, agents, agent_programs, store: options.store, files, logs })
+        let hosts = options.layout.servers().map(host).collect::<Result<Vec<_>, LabError>>()?;
+        let agents = Agents::new(Place::servers().map(|place| Directories::under(&files, place)));
+        let (logs, layout) = (options.logs.clone(), options.layout);
+        Ok(Self {
+            hosts,
+            network,
+            credentials,
+            agents,
+            agent_programs,
+            store: options.store,
+            files,
+            logs,
+            layout,
+        })
     }
 
     /// Switches every server on.
@@ -147,10 +159,10 @@ impl Lab {
         self.hosts.iter().for_each(Host::switch_on);
     }
 
-    /// One server. The office is none.
+    /// One server. The office is none, nor is a machine outside of the layout.
     #[must_use]
     pub fn host(&self, place: Place) -> Option<&Host> {
-        self.hosts.get(place.index())
+        self.hosts.iter().find(|host| host.place() == place)
     }
 
     /// Where the cluster keeps its record.
@@ -163,6 +175,11 @@ impl Lab {
     #[must_use]
     pub fn hosts(&self) -> &[Host] {
         &self.hosts
+    }
+
+    /// The servers that have PostgreSQL.
+    pub fn databases(&self) -> impl Iterator<Item = Place> {
+        self.layout.databases()
     }
 
     /// The network between them.

@@ -13,6 +13,7 @@ pub mod disk;
 pub mod fault;
 pub mod host;
 pub mod lab;
+pub mod layout;
 pub mod namespace;
 pub mod network;
 pub mod options;

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use clap::ValueEnum;
 
+use crate::layout::Layout;
+
 /// What a commit waits for (design, section 4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Durability {
@@ -199,6 +201,9 @@ pub struct LabOptions {
     /// What the servers' disks can do wrong.
     #[arg(skip)]
     pub equipment: Equipment,
+    /// Which machines are servers.
+    #[arg(skip)]
+    pub layout: Layout,
 }
 
 impl Default for LabOptions {
@@ -211,6 +216,7 @@ impl Default for LabOptions {
             storage: Storage::Memory,
             logs: PathBuf::from("/tmp/show-build-lab-logs"),
             equipment: Equipment::Plain,
+            layout: Layout::FiveSites,
         }
     }
 }

@@ -72,17 +72,20 @@ impl Picture {
         self.primary().and_then(|server| self.term_of(server))
     }
 
-    /// Whether there is a primary and every other server follows it.
+    /// Whether there is a primary, every other server follows it, and every witness answers.
     #[must_use]
     pub fn whole(&self) -> bool {
         let Some(primary) = self.primary().map(|server| server.place) else { return false };
-        self.servers.iter().all(|server| server.place == primary || server.follows(primary))
+        let well = |server: &ServerPicture| {
+            server.place == primary || server.follows(primary) || server.role() == Some(Role::Witness)
+        };
+        self.servers.iter().all(well)
     }
 
     /// One server.
     #[must_use]
     pub fn server(&self, place: Place) -> Option<&ServerPicture> {
-        self.servers.get(place.index())
+        self.servers.iter().find(|server| server.place == place)
     }
 
     fn term_of(&self, server: &ServerPicture) -> Option<u64> {

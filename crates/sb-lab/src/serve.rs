@@ -101,7 +101,7 @@ fn door(lab: &Lab, place: Place) -> io::Result<Door> {
         environment.push(("PGHOST", place.address().to_string()));
         environment.push(("SB_SOCKET", host.directories().run.join("agent.sock").display().to_string()));
     } else {
-        let servers: Vec<_> = Place::servers().map(|server| server.address().to_string()).collect();
+        let servers: Vec<_> = lab.databases().map(|server| server.address().to_string()).collect();
         environment.push(("PGHOST", servers.join(",")));
         environment.push(("PGTARGETSESSIONATTRS", "read-write".to_owned()));
     }

@@ -162,8 +162,7 @@ impl Base {
         stop: &CancellationToken,
     ) -> Result<Arc<Agent>, AgentError> {
         let (sender, events) = mpsc::channel(EVENTS_WAITING_MAX);
-        let postgres_port = self.me.postgres.port().unwrap_or(PostgresPlacement::PORT_DEFAULT);
-        let fence = PacketFence::open(postgres_port).await;
+        let fence = PacketFence::open(self.me.postgres.port()).await;
         let teller = Arc::new(Teller::new(sender.clone()));
         let guard = GuardLink::spawn(
             self.layout.run_dir().to_owned(),

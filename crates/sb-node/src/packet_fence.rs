@@ -38,14 +38,12 @@ struct Seen {
 }
 
 impl PacketFence {
-    /// Looks whether this machine can have the fence for PostgreSQL's `port`, and begins to follow deadlines.
-    pub async fn open(port: u16) -> Self {
-        let (fence, trouble) = match KernelFence::probe().await {
-            Availability::Available => match KernelFence::new(port) {
-                Ok(fence) => (Some(fence), None),
-                Err(error) => (None, Some(error.to_string())),
-            },
-            Availability::Unavailable { reason } => (None, Some(reason)),
+    /// Looks whether this machine can have the fence for PostgreSQL's `port`, and begins to follow deadlines. A witness has
+    /// no such port, and nothing is done to its packets.
+    pub async fn open(port: Option<u16>) -> Self {
+        let (fence, trouble) = match port {
+            None => (None, None),
+            Some(port) => Self::look(port).await,
         };
         if let Some(reason) = &trouble {
             tracing::warn!(%reason, "the kernel's fence cannot be had; the guard's stands alone");
@@ -56,6 +54,16 @@ impl PacketFence {
         let packets = Self { fence: Arc::new(Mutex::new(fence)), seen, deadline };
         tokio::spawn(packets.clone().follow(deadlines));
         packets
+    }
+
+    async fn look(port: u16) -> (Option<KernelFence>, Option<String>) {
+        match KernelFence::probe().await {
+            Availability::Available => match KernelFence::new(port) {
+                Ok(fence) => (Some(fence), None),
+                Err(error) => (None, Some(error.to_string())),
+            },
+            Availability::Unavailable { reason } => (None, Some(reason)),
+        }
     }
 
     /// Lets packets pass until `fence_at`, soon. Returns at once.

@@ -79,7 +79,7 @@ impl Machine {
         self.go(Trigger::Adopted);
     }
 
-    fn founds_here(&self, data: DataDirectory) -> bool {
+    pub(super) fn founds_here(&self, data: DataDirectory) -> bool {
         let founder = matches!(self.config.founding, Founding::Founder { .. });
         let unfounded = self.record.as_ref().is_some_and(|r| r.system_identifier.is_none());
         let own_data = match self.phase {

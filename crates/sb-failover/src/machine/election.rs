@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::elect::{elect_mutated, everybody_reported};
+use sb_pgtypes::Position;
+use sb_topology::ServerName;
+
+use crate::elect::{elect_mutated, everybody_reported, most_log};
 use crate::record::{Proof, Report, Standing, TransferKind, missing};
 use crate::timings::ms;
 use crate::{
@@ -86,7 +89,7 @@ impl Machine {
         }
     }
 
-    fn report(&mut self, position: &sb_pgtypes::Position) {
+    fn report(&mut self, position: &Position) {
         let Some(record) = self.record.clone() else {
             return;
         };
@@ -108,11 +111,11 @@ impl Machine {
     }
 
     /// The receiver of a planned hand-over does not wait for an election, if it has the end of the log.
-    fn first_turn(&self, position: &sb_pgtypes::Position) -> Option<Proof> {
+    fn first_turn(&self, position: &Position) -> Option<Proof> {
         let record = self.record.as_ref()?;
         let released = record.lease.as_ref()?.released.as_ref()?;
         let mine = released.to.as_ref() == Some(&self.config.me);
-        let proven = record.prove(&self.config.me, position, Proof::EndOfWal, None).is_ok();
+        let proven = record.prove(&self.config.me, position, Proof::EndOfWal, self.mutant).is_ok();
         (mine && proven).then_some(Proof::EndOfWal)
     }
 
@@ -146,7 +149,7 @@ impl Machine {
         self.watch.over_at(&timings)
     }
 
-    fn take_turn(&mut self, position: sb_pgtypes::Position, ranked: &[Ranked]) {
+    fn take_turn(&mut self, position: Position, ranked: &[Ranked]) {
         let Some(record) = self.record.clone() else {
             return;
         };
@@ -171,9 +174,7 @@ impl Machine {
         }
         match &ranked[rank].fetch {
             Some((source, until)) if !position.contains(until) => {
-                self.journal(JournalEntry::Fetching { source: source.clone(), until: until.clone() });
-                self.go(Trigger::LacksLog);
-                self.stage.fetch = Some((source.clone(), until.clone()));
+                self.fetch_from(source.clone(), until.clone());
             }
             Some(_) | None => self.claim(position, ranked[rank].proof),
         }
@@ -184,7 +185,7 @@ impl Machine {
     }
 
     /// Nobody may take over by itself; a person may have accepted the loss.
-    fn blocked(&mut self, position: sb_pgtypes::Position, why: Option<Rejection>) {
+    fn blocked(&mut self, position: Position, why: Option<Rejection>) {
         let Some(record) = self.record.clone() else {
             return;
         };
@@ -192,6 +193,12 @@ impl Machine {
             t.to.as_ref() == Some(&self.config.me) && matches!(t.kind, TransferKind::Failover { .. })
         });
         if accepted {
+            if let Some((source, until)) = self.more_elsewhere(&record, &position) {
+                return self.fetch_from(source, until);
+            }
+            if self.others_may_still_report(&record) {
+                return;
+            }
             match record.prove(&self.config.me, &position, Proof::AcceptedLoss, None) {
                 Ok(()) => return self.claim(position, Proof::AcceptedLoss),
                 Err(rejection) => return self.refuse(rejection.to_string()),
@@ -202,7 +209,28 @@ impl Machine {
         }
     }
 
-    fn claim(&mut self, position: sb_pgtypes::Position, proof: Proof) {
+    /// R5 for a person's choice: the loss that was accepted is of what nobody who answers has. A source that could not be
+    /// fetched from is asked once.
+    fn more_elsewhere(&self, record: &ClusterRecord, own: &Position) -> Option<(ServerName, Position)> {
+        let (source, report) = most_log(record)?;
+        let more = !own.contains(&record.recorded_part(&report.position)) && report.position.contains(own);
+        let asked = self.promise.is_some() && self.unfetched == self.promise;
+        (more && !asked).then(|| (source.clone(), report.position.clone()))
+    }
+
+    /// The others freeze when they see what the person asked for, which may be long after the lease has ended.
+    fn others_may_still_report(&mut self, record: &ClusterRecord) -> bool {
+        let patience = self.stage.since + ms(self.timings().transfer_wait_ms);
+        !everybody_reported(record) && !self.reached(patience)
+    }
+
+    fn fetch_from(&mut self, source: ServerName, until: Position) {
+        self.journal(JournalEntry::Fetching { source: source.clone(), until: until.clone() });
+        self.go(Trigger::LacksLog);
+        self.stage.fetch = Some((source, until));
+    }
+
+    fn claim(&mut self, position: Position, proof: Proof) {
         if let Some(lacks) = self.lacks_what_it_was_told(&position, proof) {
             return self.refuse(lacks.to_string());
         }
@@ -216,6 +244,7 @@ impl Machine {
             return self.go(Trigger::Voided);
         }
         if self.stage.failed {
+            self.unfetched = self.promise;
             return self.go(Trigger::FetchFailed);
         }
         if let Some(position) = self.stage.position.clone() {
@@ -265,7 +294,7 @@ impl Machine {
     }
 
     /// What a takeover may cost is known now: the takeover itself replaces what the holder told.
-    fn journal_claim(&mut self, own: &sb_pgtypes::Position) {
+    fn journal_claim(&mut self, own: &Position) {
         let (Some(record), Some(promise)) = (self.record.clone(), self.promise) else {
             return;
         };
@@ -277,7 +306,7 @@ impl Machine {
     }
 
     /// The winner's lease counts from before this proposal (L1), so no renewal is needed before it promotes.
-    fn send_takeover(&mut self, position: sb_pgtypes::Position, proof: Proof) {
+    fn send_takeover(&mut self, position: Position, proof: Proof) {
         let Some(promise) = self.promise else {
             return;
         };

@@ -1,9 +1,10 @@
+use sb_topology::ServerName;
 use serde::{Deserialize, Serialize};
 
 use crate::record::Automatic;
 use crate::resolver::{Rest, Step};
 use crate::timings::ms;
-use crate::{BootTime, Election, Role, Storage, elect};
+use crate::{BootTime, ClusterRecord, Election, Role, Storage, at_risk, elect};
 
 use super::{Machine, ParkReason, State};
 
@@ -68,7 +69,7 @@ impl Machine {
         self.explain_opening(&mut gates);
         self.explain_sync(&mut gates);
         let failsafe = self.failsafe_part(now);
-        Explanation { state: self.state, gates, next: self.explain_next(), failsafe }
+        Explanation { state: self.state, gates, next: self.explain_next(now), failsafe }
     }
 
     fn explain_lease(&self, now: BootTime, gates: &mut Vec<Gate>) {
@@ -138,8 +139,7 @@ impl Machine {
             let left = at.since(now).as_millis();
             gates.push(gate("lease over", format!("in {left} ms"), "0 ms", left == 0));
         }
-        let reports = record.valid_reports().count();
-        gates.push(gate("reports", reports, record.reports_needed(&self.config.me), true));
+        self.explain_reports(record, gates);
         match elect(record) {
             Election::Decided(ranked) => gates.push(gate("candidate", &ranked[0].server, "one", true)),
             Election::Blocked(why) => {
@@ -147,6 +147,18 @@ impl Machine {
                 gates.push(gate("candidate", why, "one", false));
             }
         }
+    }
+
+    fn explain_reports(&self, record: &ClusterRecord, gates: &mut Vec<Gate>) {
+        let reported = |s: &ServerName| record.valid_reports().any(|(r, _)| r == s);
+        let voters = record.sync.voters.iter().filter(|s| **s != self.config.me);
+        let (have, missing): (Vec<_>, Vec<_>) = voters.partition(|s| reported(s));
+        let need = record.reports_needed(&self.config.me);
+        let missing: Vec<_> = missing.iter().map(|s| format!("`{s}`")).collect();
+        let missing =
+            if missing.is_empty() { String::new() } else { format!("; not from {}", missing.join(", ")) };
+        let observed = format!("{}{missing}", have.len());
+        gates.push(gate("reports of voters", observed, format!("{need} or more"), have.len() >= need));
     }
 
     fn explain_opening(&self, gates: &mut Vec<Gate>) {
@@ -187,7 +199,22 @@ impl Machine {
         record.is_some_and(|r| r.automatic != Automatic::Allowed && r.transfer.is_none())
     }
 
-    fn explain_next(&self) -> String {
+    /// What a person may do where the lease has ended and no report makes anybody eligible.
+    fn explain_stalemate(&self, now: BootTime) -> Option<String> {
+        let record = self.record.as_ref().filter(|r| r.transfer.is_none())?;
+        let over = self.watch.over_at(self.timings())?;
+        let Election::Blocked(Some(why)) = elect(record) else {
+            return None;
+        };
+        let (server, bytes) = at_risk(record).filter(|_| over <= now)?;
+        let loss = if bytes == 0 { String::new() } else { format!(" --accept-data-loss {bytes}") };
+        Some(format!(
+            "nobody takes over by itself: {why}; if the former primary is gone for good: \
+             sb-cli failover --to {server}{loss}"
+        ))
+    }
+
+    fn explain_next(&self, now: BootTime) -> String {
         let within = |milliseconds: u64| format!("{:?}", ms(milliseconds));
         let timings = self.timings();
         match self.state {
@@ -200,7 +227,9 @@ impl Machine {
             State::Frozen if self.waits_for_a_person() => {
                 "a person must name the next primary: sb-cli failover --to SERVER".into()
             }
-            State::Frozen => "takes over in its turn, or follows again when the primary renews".into(),
+            State::Frozen => self
+                .explain_stalemate(now)
+                .unwrap_or_else(|| "takes over in its turn, or follows again when the primary renews".into()),
             State::Fetching => format!(
                 "takes over when it has the missing log, gives up after {}",
                 within(timings.fetch_limit_ms)

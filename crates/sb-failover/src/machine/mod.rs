@@ -187,6 +187,8 @@ pub struct Machine {
     pause_seen: Option<(u64, BootTime)>,
     parked: Option<ParkReason>,
     refusal: Option<String>,
+    /// Under which promise a fetch has failed.
+    unfetched: Option<Promise>,
     /// The transfer for which PostgreSQL could not be shut down.
     undrained: Option<TransferId>,
     /// What was promised to the holder of a lease.
@@ -242,6 +244,7 @@ impl Machine {
             pause_seen: None,
             parked: None,
             refusal: None,
+            unfetched: None,
             undrained: None,
             hold: Hold::resume(persisted.failsafe, now),
             failsafe_news: FailsafeNews::default(),

@@ -4,7 +4,7 @@ use sb_pgtypes::Position;
 use sb_topology::ServerName;
 
 use crate::mutant::Mutant;
-use crate::record::Standing;
+use crate::record::{Standing, TransferKind};
 use crate::timings::ms;
 use crate::{Command, DataDirectory, JournalEntry, Phase, Promise, Role, Storage, Trigger};
 
@@ -21,6 +21,10 @@ impl Machine {
         }
         if self.lease_is_mine() {
             return self.resume_lease();
+        }
+        // A founder that began as a standby because the record was late.
+        if self.postgres.as_ref().is_some_and(|p| self.founds_here(p.data)) {
+            return self.go(Trigger::MayFound);
         }
         self.disarm();
         if self.copy_is_unsound() {
@@ -76,6 +80,10 @@ impl Machine {
     }
 
     fn copy_is_unsound(&self) -> bool {
+        // A lease that came late ended the repair, and was given back.
+        if self.phase == Phase::Repairing {
+            return true;
+        }
         let Some(postgres) = &self.postgres else {
             return false;
         };
@@ -154,7 +162,11 @@ impl Machine {
     fn election_begins_at(&self) -> Option<crate::BootTime> {
         let record = self.record.as_ref()?;
         let lease = record.lease.as_ref()?;
-        let asked = record.transfer.as_ref().is_some_and(|t| t.to.as_ref() == Some(&self.config.me));
+        // Whoever is named takes what the others have (R5), so they report too.
+        let asked = record.transfer.as_ref().is_some_and(|t| match t.kind {
+            TransferKind::Switchover => t.to.as_ref() == Some(&self.config.me),
+            TransferKind::Failover { .. } => true,
+        });
         if let Some(released) = &lease.released {
             let since = self.watch.released_at()?;
             let later = since + ms(self.timings().transfer_wait_ms);

@@ -18,6 +18,7 @@ const BY_HAND: &[(State, Trigger)] = &[
     (Repairing, LeaseMineNoData),
     (Following, WrongData),
     (Following, FoundUnlawful),
+    (Following, MayFound),
     (Following, LeaseMine),
     (Following, LeaseMineUnpromoted),
     (Elected, PromotionFailed),

@@ -111,3 +111,25 @@ fn a_holder_that_boots_goes_on_where_its_data_stands() {
         late.took(State::Following, trigger);
     }
 }
+
+#[test]
+fn a_founder_whose_record_came_late_goes_back_to_founding() {
+    let founder = Founding::Founder {
+        durability: Durability::Async,
+        number: 0,
+        lag_bytes_max: 1,
+        automatic: Automatic::Allowed,
+    };
+    let (phase, data) = (Phase::Primary { term: FIRST }, DataDirectory::Present(OURS));
+    let mut bench = Bench::new(founder, phase, Role::Stopped, data);
+    bench.tell(Event::Guard(bench.guard));
+    bench.tell(Event::Postgres(bench.postgres.clone()));
+    bench.later(2_000);
+    bench.is(State::Following);
+    bench.show();
+    bench.later(2_000);
+    bench.took(State::Following, Trigger::MayFound);
+    bench.is(State::Leading);
+    // Its data has been in recovery meanwhile, so it goes on in a term of its own.
+    assert_eq!(bench.record.term(), FIRST.next());
+}

@@ -4,8 +4,10 @@
 
 mod bench;
 mod boot;
+mod chosen;
 mod failsafe;
 mod guard;
+mod journal;
 mod judged;
 mod manual;
 mod primary;

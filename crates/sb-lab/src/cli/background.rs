@@ -32,8 +32,8 @@ pub fn run_lab(args: LabArgs) -> ExitCode {
     match (Stage::now(), &args.command) {
         (_, LabCommand::Soak(soak)) => super::soak::run_soak(soak),
         (_, LabCommand::SoakSum(sum)) => super::soak::print_sum(sum),
-        (Stage::Inside(inside), LabCommand::Up(options)) => run_inside(&inside, options),
-        (_, LabCommand::Up(options)) => up(options),
+        (Stage::Inside(inside), LabCommand::Up(args)) => run_inside(&inside, &args.options()),
+        (_, LabCommand::Up(args)) => up(&args.options()),
         (_, LabCommand::Down) => ask(&Request::Down),
         (_, LabCommand::Status) => ask(&Request::Status),
         (_, LabCommand::Shell { place, command }) => shell(*place, command),
@@ -51,7 +51,7 @@ fn up(options: &LabOptions) -> ExitCode {
     }
     // Only the lab listens from here on: when it dies, callers are refused instead of kept waiting.
     drop(socket);
-    eprintln!("six servers at five sites are coming up");
+    eprintln!("{}: coming up", options.layout.described());
     let began = Instant::now();
     loop {
         match control::ask(&Request::Status).map(|answered| answered.answer) {

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::fault::{Fault, LossPercent, Part, Target};
+use crate::layout::Layout;
 use crate::options::{LabOptions, Scenario};
 use crate::place::Place;
 
@@ -41,11 +42,28 @@ pub struct LabArgs {
     pub command: LabCommand,
 }
 
+/// `sb-cli lab up`
+#[derive(Debug, Clone, clap::Args)]
+pub struct UpArgs {
+    /// Which sites there are
+    #[arg(long = "topology", value_enum, default_value = "five-sites")]
+    pub layout: Layout,
+    /// How they are built
+    #[command(flatten)]
+    pub lab: LabOptions,
+}
+
+impl UpArgs {
+    fn options(&self) -> LabOptions {
+        LabOptions { layout: self.layout, ..self.lab.clone() }
+    }
+}
+
 /// The verbs of `sb-cli lab`. No argument is called `server`: programs have an option of that name for all verbs.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum LabCommand {
-    /// Bring up five sites in the background
-    Up(LabOptions),
+    /// Bring up sites in the background
+    Up(UpArgs),
     /// Let faults rain on sites of its own for a while, and check every promise
     Soak(SoakArgs),
     /// Add the reports of several soaks up, as a table
@@ -183,6 +201,13 @@ mod tests {
         server: Option<String>,
         #[command(flatten)]
         lab: LabArgs,
+    }
+
+    #[test]
+    fn the_sites_of_a_lab_are_chosen_by_name() {
+        let words = Words::try_parse_from(["lab", "up", "--topology", "two-sites"]).unwrap();
+        let LabCommand::Up(up) = words.lab.command else { panic!("{words:?}") };
+        assert_eq!(up.options().layout, Layout::TwoSites);
     }
 
     fn fault(words: &[&str]) -> Option<Fault> {

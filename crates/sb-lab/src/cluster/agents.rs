@@ -19,10 +19,11 @@ pub struct Agents {
 }
 
 impl Agents {
-    /// Clients for the servers with these directories, in the order of [`Place::servers`].
+    /// Clients for the machines with these directories, in the order of [`Place::servers`]; one that is no server never
+    /// answers.
     #[must_use]
-    pub fn new<'a>(directories: impl Iterator<Item = &'a Directories>) -> Self {
-        let client = |directories: &Directories| {
+    pub fn new(directories: impl Iterator<Item = Directories>) -> Self {
+        let client = |directories: Directories| {
             Client::new(Target::Unix(directories.run.join("agent.sock"))).deadline(ANSWER_LIMIT)
         };
         Self { clients: directories.map(client).collect() }

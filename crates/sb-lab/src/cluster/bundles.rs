@@ -63,7 +63,7 @@ pub fn make(options: &LabOptions, root: &Path) -> Result<Credentials, BundlesErr
     let password = Secret::random();
     let drafts = root.with_file_name("documents");
     write_documents(options, password.expose(), &drafts).map_err(BundlesError::Documents)?;
-    let cluster = cluster(password.clone())?;
+    let cluster = cluster(options, password.clone())?;
     make_bundles(&cluster, &drafts, root).map_err(BundlesError::Bundles)?;
     let operator = root.join("operator");
     Ok(Credentials {
@@ -73,7 +73,7 @@ pub fn make(options: &LabOptions, root: &Path) -> Result<Credentials, BundlesErr
     })
 }
 
-fn cluster(password: Secret) -> Result<Cluster, NameError> {
+fn cluster(options: &LabOptions, password: Secret) -> Result<Cluster, NameError> {
     let server = |place: Place| {
         Ok(ClusterServer {
             name: ServerName::new(place.name())?,
@@ -83,7 +83,11 @@ fn cluster(password: Secret) -> Result<Cluster, NameError> {
     };
     Ok(Cluster {
         name: CLUSTER_NAME.to_owned(),
-        servers: Place::servers().map(server).collect::<Result<_, NameError>>()?,
+        servers: options
+            .layout
+            .servers()
+            .map(|(place, _)| server(place))
+            .collect::<Result<_, NameError>>()?,
         bootstrap: ServerName::new(documents::bootstrap().name())?,
         owner_password: Some(password),
     })

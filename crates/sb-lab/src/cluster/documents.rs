@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::etcd;
-use crate::options::{Durability, LabOptions, StoreChoice};
+use crate::layout::Duty;
+use crate::options::{LabOptions, StoreChoice};
 use crate::place::Place;
 
 /// The application's database.
@@ -37,11 +38,7 @@ pub(super) fn bootstrap() -> Place {
 
 /// File names and contents.
 pub(super) fn all(options: &LabOptions, password: &str) -> [(&'static str, Value); 3] {
-    [
-        ("database.json", database(password)),
-        ("sites.json", sites(options.durability)),
-        ("policy.json", policy(options)),
-    ]
+    [("database.json", database(password)), ("sites.json", sites(options)), ("policy.json", policy(options))]
 }
 
 fn database(password: &str) -> Value {
@@ -55,31 +52,34 @@ fn database(password: &str) -> Value {
     })
 }
 
-fn sites(durability: Durability) -> Value {
-    let entries = SITES.iter().zip(1..).map(|((key, name), rank)| {
+fn sites(options: &LabOptions) -> Value {
+    let entries = SITES.iter().zip(1..).filter_map(|((key, name), rank)| {
         let primary = *key == PRIMARY_SITE;
-        let servers: Vec<Place> = Place::servers().filter(|place| place.site() == *key).collect();
+        let servers: Vec<(Place, Duty)> =
+            options.layout.servers().filter(|(place, _)| place.site() == *key).collect();
+        let first = servers.first()?.0;
         let site = json!({
             "name": name,
-            "ip": public_address(servers[0]),
-            "wireguardIp": servers[0].address().to_string(),
-            "subnet": subnet(servers[0]),
+            "ip": public_address(first),
+            "wireguardIp": first.address().to_string(),
+            "subnet": subnet(first),
             "enabled": true,
-            "replicationMode": if durability.survives_the_primary() { "sync" } else { "async" },
+            "replicationMode": if options.durability.survives_the_primary() { "sync" } else { "async" },
             "role": if primary { "primary" } else { "replica" },
             "priority": rank * 10,
-            "servers": servers.iter().map(|server| self::server(*server)).collect::<Vec<_>>(),
+            "servers": servers.iter().map(|(place, duty)| server(*place, *duty)).collect::<Vec<_>>(),
         });
-        ((*key).to_owned(), site)
+        Some(((*key).to_owned(), site))
     });
     Value::Object(entries.collect())
 }
 
-fn server(place: Place) -> Value {
+fn server(place: Place, duty: Duty) -> Value {
     json!({
         "name": place.name(),
         "ip": public_address(place),
         "wireguardIp": place.address().to_string(),
+        "postgres": duty == Duty::Database,
     })
 }
 
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn every_server_stands_in_the_sites_document_once() {
-        let sites = sites(Durability::Sync);
+        let sites = sites(&LabOptions::default());
         let named: Vec<&str> = SITES
             .iter()
             .flat_map(|(key, _)| sites[key]["servers"].as_array().unwrap())

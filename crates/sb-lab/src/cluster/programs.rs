@@ -10,6 +10,7 @@ use nix::unistd::{Uid, User};
 
 use crate::brake::Brake;
 use crate::host::Directories;
+use crate::layout::Duty;
 use crate::unit::Program;
 
 /// Overrides where `sb-agent` is looked for.
@@ -106,13 +107,15 @@ pub(crate) fn install_agent(directory: &Path) -> Result<PathBuf, ProgramsError> 
     Ok(path)
 }
 
-/// Says what runs on a server: the guard first, then the agent, with the options of the packages' units.
+/// Says what runs on a server: the guard first where there is something to guard, then the agent, with the options of
+/// the packages' units.
 ///
 /// # Errors
 /// When a directory cannot be prepared.
 pub(crate) fn programs_of(
     directories: &Directories,
     agent: &Path,
+    duty: Duty,
     user: PostgresUser,
     brake: Option<&Brake>,
 ) -> Result<Vec<Program>, ProgramsError> {
@@ -135,7 +138,11 @@ pub(crate) fn programs_of(
         log: log.join(format!("{name}.log")),
         brake: brake.cloned(),
     };
-    Ok(vec![program("guard", guard), program("agent", agent_arguments)])
+    let agent = program("agent", agent_arguments);
+    Ok(match duty {
+        Duty::Database => vec![program("guard", guard), agent],
+        Duty::Witness => vec![agent],
+    })
 }
 
 /// PostgreSQL's user has to pass through what belongs to root, and to make its socket.

@@ -11,7 +11,7 @@ use sb_failover::ClusterRecord;
 use sb_failover::record::{self, Automatic, HandoverReason};
 use sb_topology::ServerName;
 
-use super::Agent;
+use super::{Agent, manual};
 use crate::membership::{given_up, store_roles};
 use crate::peers::{STALE_MS, Word};
 
@@ -206,8 +206,11 @@ fn verdict(record: &ClusterRecord, servers: &[ServerStatus], store: &StoreStatus
     }
     let primary = servers.iter().find(|s| s.role == Role::Primary);
     let Some(primary) = primary.filter(|s| record.holder().is_some_and(|h| h.as_str() == s.name)) else {
-        let manual = record.automatic != Automatic::Allowed;
-        let wait = if manual { "; a person must name the next one" } else { "" };
+        let wait = match (record.automatic, manual::stalemate(record)) {
+            (Automatic::Refused(_), _) => "; a person must name the next one".to_owned(),
+            (Automatic::Allowed, Some(why)) => format!("; nobody takes over by itself: {why}"),
+            (Automatic::Allowed, None) => String::new(),
+        };
         let last = format!("term {}, last `{}`", lease.term, lease.holder);
         return critical(format!("no server is primary ({last}){wait}"));
     };

@@ -8,11 +8,13 @@ mod etcd;
 mod failsafe;
 mod field;
 mod guard;
+mod log;
 mod recover;
 mod returns;
 mod scenarios;
 mod scene;
 mod sessions;
+mod sites;
 
 use std::process::ExitCode;
 
@@ -41,6 +43,11 @@ fn main() -> ExitCode {
                 name: "a_person_ends_a_fall_back_whose_primary_is_lost",
                 body: durability::a_person_ends_it,
             },
+            Case {
+                name: "postgres_that_cannot_start_hands_over_without_loss",
+                body: log::postgres_cannot_start,
+            },
+            Case { name: "voters_that_are_cut_off_disturb_nobody", body: sites::voters_are_cut_off },
             Case { name: "durability_changes_while_clients_write", body: durability::changes_at_run_time },
             Case { name: "strict_waits_for_ever", body: durability::strict_waits },
             Case {
@@ -62,6 +69,14 @@ fn main() -> ExitCode {
                 body: sessions::on_a_promoted_standby,
             },
             Case { name: "a_killed_agent_costs_no_failover", body: agents::killed },
+            Case {
+                name: "the_preferred_server_fetches_what_one_far_away_has_more",
+                body: log::the_preferred_server_fetches,
+            },
+            Case {
+                name: "nobody_leads_with_too_little_until_a_person_accepts_the_loss",
+                body: log::nobody_leads_with_too_little,
+            },
             Case { name: "people_ask_and_move_the_primary_with_sb_cli", body: agents::answers_people },
             Case {
                 name: "a_pause_ends_by_itself_and_everybody_is_told",
@@ -70,6 +85,16 @@ fn main() -> ExitCode {
             Case {
                 name: "a_slot_is_given_up_at_its_budget_and_its_server_copied_anew",
                 body: field::a_slot_is_given_up_and_its_server_comes_back,
+            },
+            Case { name: "a_lost_witness_changes_nothing", body: sites::the_witness_is_lost },
+            Case {
+                name: "two_sites_with_a_witness_survive_a_lost_site_and_no_primary_returns_alone",
+                body: sites::a_site_is_lost,
+            },
+            Case { name: "a_line_cut_between_two_sites_is_told_as_degraded", body: sites::the_line_is_cut },
+            Case {
+                name: "between_two_sites_alone_a_person_decides",
+                body: sites::a_person_decides_between_two_sites,
             },
             Case { name: "a_lost_majority_is_recovered_by_a_person", body: recover::lost_majority },
             Case { name: "on_etcd_the_loss_of_a_host_with_its_member_loses_nothing", body: etcd::host_loss },

@@ -1,0 +1,146 @@
+//! A person names the next primary: what it takes from the others first, and what it is told to say.
+
+use sb_failover::record::Report;
+use sb_failover::{Election, at_risk, elect};
+
+use crate::bench::*;
+
+const FAR: u64 = 4 << 20;
+const NEAR: u64 = 3 << 20;
+const HERE: u64 = 2 << 20;
+
+/// The holder told `FAR` and is gone; we stand at `HERE`.
+fn lagging() -> Bench {
+    let mut bench = Bench::joiner(Phase::Standby, Role::Standby);
+    bench.record = founded_by("other");
+    for server in ["b", "c"] {
+        bench.record.members.insert(name(server), member());
+    }
+    bench.record.lag_bytes_max = 4_096;
+    bench.record.position = Some(position(FAR));
+    bench.postgres.position = Some(position(HERE));
+    bench.begin()
+}
+
+fn report(bench: &mut Bench, server: &str, bytes: u64) {
+    let lease = bench.record.lease.clone().unwrap();
+    let report = Report { term: lease.term, seq: lease.seq, position: position(bytes) };
+    bench.record.reports.insert(name(server), report);
+    bench.show();
+}
+
+fn name_us(bench: &mut Bench, accept_data_loss_bytes: u64) {
+    let kind = TransferKind::Failover { accept_data_loss_bytes };
+    let transfer = Transfer { id: TransferId(1), to: Some(name("us")), kind, by: "root".into() };
+    bench.record.apply(&Request::RequestTransfer { transfer }).unwrap();
+    bench.show();
+}
+
+/// patroni #1849: all standbys lag. The refusal says how many bytes are at risk, and one command that accepts them.
+#[test]
+fn where_all_lag_nobody_takes_over_and_the_bytes_at_risk_are_told() {
+    let mut bench = lagging();
+    bench.later(20_000);
+    report(&mut bench, "b", NEAR);
+    bench.later(2_000);
+    bench.is(State::Frozen);
+    assert_eq!(at_risk(&bench.record), Some((name("b"), 1_048_576)));
+    let why = Rejection::TooFarBehind { bytes: 1_048_576, allowed: 4_096 };
+    assert_eq!(elect(&bench.record), Election::Blocked(Some(why)));
+    let next = bench.machine.explain(bench.now).next;
+    assert!(next.contains("1048576 bytes would be lost, 4096 are allowed"), "{next}");
+    assert!(next.ends_with("sb-cli failover --to b --accept-data-loss 1048576"), "{next}");
+}
+
+#[test]
+fn a_named_server_takes_first_what_another_that_answers_has_more() {
+    let mut bench = held(lagging(), &["Fetch"]);
+    bench.later(20_000);
+    report(&mut bench, "b", NEAR);
+    name_us(&mut bench, 2 << 20);
+    bench.later(500);
+    bench.is(State::Fetching);
+    let fetch = bench.commands.last().unwrap().clone();
+    assert!(matches!(&fetch, Command::Fetch { source, .. } if *source == name("b")), "{fetch:?}");
+    bench.postgres.position = Some(position(NEAR));
+    bench.tell(Event::Done { op: fetch.op().unwrap(), result: Ok(OpOutput::At(position(NEAR))) });
+    // `c` may still report something better: it is waited for, and not for ever.
+    bench.later(1_000);
+    assert_eq!(bench.record.term(), FIRST);
+    bench.later(10_000);
+    bench.is(State::Leading);
+    assert_eq!(bench.record.history.last().unwrap().position, Some(position(NEAR)));
+}
+
+#[test]
+fn a_named_server_that_cannot_fetch_goes_on_with_the_loss_that_was_accepted() {
+    let mut bench = lagging();
+    bench.failing.push("Fetch");
+    bench.later(20_000);
+    report(&mut bench, "b", NEAR);
+    name_us(&mut bench, 2 << 20);
+    bench.later(15_000);
+    bench.took(State::Fetching, Trigger::FetchFailed);
+    bench.is(State::Leading);
+}
+
+#[test]
+fn the_others_report_too_when_a_person_names_a_server_after_a_fall_back() {
+    let mut bench = Bench::joiner(Phase::Standby, Role::Standby);
+    bench.record = synchronous("other", &[]);
+    bench.record.sync.degraded = true;
+    let mut bench = bench.begin();
+    bench.later(20_000);
+    bench.is(State::Following);
+    let kind = TransferKind::Failover { accept_data_loss_bytes: 1 << 20 };
+    let transfer = Transfer { id: TransferId(1), to: Some(name("b")), kind, by: "root".into() };
+    bench.record.apply(&Request::RequestTransfer { transfer }).unwrap();
+    bench.show();
+    bench.later(1_000);
+    bench.is(State::Frozen);
+    assert!(bench.record.valid_reports().any(|(server, _)| *server == name("us")));
+}
+
+#[test]
+fn the_voter_whose_report_is_missing_is_named() {
+    let mut bench = Bench::joiner(Phase::Standby, Role::Standby);
+    bench.record = synchronous("other", &["us", "b", "c"]);
+    let mut bench = bench.begin();
+    bench.later(20_000);
+    report(&mut bench, "b", 1_000);
+    let explanation = bench.machine.explain(bench.now);
+    let gate = explanation.gates.iter().find(|g| g.name == "reports of voters").unwrap();
+    assert_eq!(
+        (gate.observed.as_str(), gate.limit.as_str(), gate.ok),
+        ("1; not from `c`", "2 or more", false)
+    );
+    assert!(explanation.next.contains("1 of 2 voters have promised"), "{}", explanation.next);
+    assert!(explanation.next.contains("sb-cli failover --to"), "{}", explanation.next);
+}
+
+#[test]
+fn after_a_start_that_failed_a_missing_voter_is_overruled_by_a_person_only() {
+    let mut bench = Bench::joiner(Phase::Standby, Role::Standby);
+    bench.record = synchronous("other", &["us", "b", "c"]);
+    let mut bench = bench.begin();
+    let release = Request::Release {
+        holder: name("other"),
+        incarnation: Incarnation::new(1),
+        term: FIRST,
+        renewal: RenewalNumber { session: Session::new(1), count: 1 },
+        end: None,
+        to: None,
+    };
+    bench.record.apply(&release).unwrap();
+    bench.show();
+    report(&mut bench, "b", 1_000);
+    bench.later(30_000);
+    bench.is(State::Frozen);
+    let next = bench.machine.explain(bench.now).next;
+    assert!(next.contains("1 of 2 voters have promised"), "{next}");
+    assert!(next.contains("sb-cli failover --to"), "{next}");
+    name_us(&mut bench, 0);
+    bench.later(15_000);
+    bench.is(State::Recording);
+    assert_eq!(bench.record.holder(), Some(&name("us")));
+}
