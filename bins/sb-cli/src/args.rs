@@ -161,6 +161,9 @@ fn cluster_name(text: &str) -> Result<String, sb_topology::NameError> {
     sb_topology::SiteName::new(text).map(|name| name.to_string())
 }
 
+/// Another word for `sync`: commits go on when nobody answers.
+const AVAILABLE: &str = "available";
+
 /// The words for what a commit waits for, as documents have them.
 fn durability() -> impl TypedValueParser<Value = Durability> {
     let help = |durability| match durability {
@@ -168,9 +171,13 @@ fn durability() -> impl TypedValueParser<Value = Durability> {
         Durability::Sync => "A server at another site too, as long as one answers",
         Durability::Strict => "A server at another site too, always: without one, commits wait",
     };
-    let value = |durability: Durability| PossibleValue::new(durability.as_str()).help(help(durability));
+    let value = |durability: Durability| {
+        let word = PossibleValue::new(durability.as_str()).help(help(durability));
+        if durability == Durability::Sync { word.alias(AVAILABLE) } else { word }
+    };
     let all = [Durability::Async, Durability::Sync, Durability::Strict];
     PossibleValuesParser::new(all.map(value)).map(move |word| {
+        let word = if word == AVAILABLE { Durability::Sync.as_str() } else { &word };
         all.into_iter().find(|durability| durability.as_str() == word).unwrap_or(Durability::Async)
     })
 }

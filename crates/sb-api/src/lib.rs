@@ -33,7 +33,7 @@ pub use recovery::{
 };
 pub use request::{DurabilityRequest, FailoverRequest, PauseRequest, ResumeRequest, SwitchoverRequest};
 pub use server::{
-    GuardState, GuardStatus, KernelFence, LeaseStatus, Role, ServerStatus, StoreRole, SyncState,
+    FailsafePart, GuardState, GuardStatus, KernelFence, LeaseStatus, Role, ServerStatus, StoreRole, SyncState,
 };
 pub use status::{
     ClusterStatus, Durability, Level, PauseStatus, SiteStatus, Status, StoreEndpoint, StoreKind, StoreStatus,

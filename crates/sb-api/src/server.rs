@@ -48,6 +48,22 @@ pub struct ServerStatus {
     /// What is wrong with it, one sentence each; empty when nothing is.
     #[serde(default)]
     pub problems: Vec<String>,
+    /// Its part while a primary goes on without the store; absent when it has none.
+    #[serde(default)]
+    pub failsafe: Option<FailsafePart>,
+}
+
+/// A server's part while a primary goes on without the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FailsafePart {
+    /// It is that primary: every server that could take over has promised not to.
+    Holds,
+    /// It has promised not to take over for now.
+    Promised,
+    /// This client is older than the agent.
+    #[serde(other)]
+    Unknown,
 }
 
 /// What a server is to its clients.
@@ -205,6 +221,7 @@ impl ServerStatus {
             store_role: StoreRole::Unknown,
             rtt_ms: None,
             problems: Vec::new(),
+            failsafe: None,
         }
     }
 }

@@ -38,8 +38,8 @@ pub use machine::{Applied, RestoreError, StateMachine};
 pub use member::{ChangeRejected, Member, MemberError, MemberId, Membership, MembershipChange};
 pub use memory::MemoryStore;
 pub use raft_store::{
-    ConfigError, FatalDiskError, OnFatalDisk, RaftConfig, RaftStore, RecoverError, Recovered, Timings,
-    holds_log,
+    ConfigError, FatalDiskError, MakeRoom, OnFatalDisk, RaftConfig, RaftStore, RecoverError, Recovered, Room,
+    Timings, holds_log,
 };
 pub use store::Store;
 pub use transport::{BoxedStream, Connector, Lane, Stream};

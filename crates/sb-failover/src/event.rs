@@ -59,6 +59,17 @@ pub enum Event {
     },
     /// The time of [`crate::Machine::poll_timeout`] has come. Early or superfluous ones do no harm.
     Timeout,
+    /// Whether the disk under the data directory answers has changed; until the first word it does.
+    Storage(Storage),
+}
+
+/// The disk under the data directory, by a write that is to be durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// It answers, or it says why it does not.
+    Answers,
+    /// It has said nothing for so long that whoever waits for it had better not wait.
+    Hangs,
 }
 
 /// How a proposal ended.

@@ -31,13 +31,15 @@ pub use command::{Command, RepairReason, SyncStandbys};
 pub use elect::{Election, Ranked, at_risk, elect};
 pub use event::{
     Armed, Broken, DataDirectory, Event, Follower, GuardReport, Observation, OpFailure, OpOutput, Processes,
-    ProposalResult, Role,
+    ProposalResult, Role, Storage,
 };
 pub use failsafe::{FailsafeAnswer, FailsafePromise, FailsafeQuestion, FailsafeRefusal};
 pub use ids::{AskId, Incarnation, OpId, ProposalId, RenewalNumber, Round, Seq, Session, Term};
 pub use journal::JournalEntry;
 pub use judge::{Candidate, Judgement, judge};
-pub use machine::{Config, Explanation, Founding, Gate, Machine, PaceReason, ParkReason, State};
+pub use machine::{
+    Config, Explanation, FailsafePart, Founding, Gate, Machine, PaceReason, ParkReason, State,
+};
 pub use phase::{Persisted, Phase, Promise};
 pub use record::{ClusterRecord, Outcome, Rejection, Request};
 pub use table::{Row, TABLE, Trigger, mermaid};

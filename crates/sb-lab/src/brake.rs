@@ -1,4 +1,5 @@
-//! A brake on a server's disk: every `fsync` and `fdatasync` of its programs waits as long as it is told.
+//! A brake on a server's disk: every `fsync` and `fdatasync` of its programs waits as long as it is told, or only those
+//! of the store's files, as when the store has a disk of its own and that one hangs.
 //!
 //! The kernel asks the lab before it carries such a call out (seccomp's user notification, seccomp_unotify(2)). Nothing
 //! has to be loaded into the programs, so it holds for whatever they start, with whatever environment. A waiting
@@ -10,8 +11,8 @@ use std::collections::BinaryHeap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixDatagram;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -20,16 +21,78 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 const NOTIF_RECV: libc::c_ulong = 0xc050_2100;
 const NOTIF_SEND: libc::c_ulong = 0xc018_2101;
 
-/// How much longer every sync takes, for all programs of a server.
-#[derive(Debug, Clone, Default)]
+/// Longest time after which a brake that was let go lets go what it holds, in milliseconds.
+const LET_GO_MS_MAX: u16 = 100;
+
+/// How much longer syncs take, for all programs of a server.
+#[derive(Debug, Clone)]
 pub struct Brake {
-    delay_ms: Arc<AtomicU32>,
+    store: Arc<Path>,
+    pull: Arc<Mutex<Pull>>,
+}
+
+/// How hard it is pulled.
+#[derive(Debug, Clone, Default)]
+struct Pull {
+    delay: Duration,
+    /// What lies on another disk.
+    spared: Option<PathBuf>,
+    store_hangs_until: Option<Instant>,
+}
+
+/// A sync that a program has begun.
+#[derive(Debug, Clone, Copy)]
+struct Sync {
+    id: u64,
+    thread: u32,
+    descriptor: u64,
+}
+
+impl Sync {
+    fn is_below(self, path: &Path) -> bool {
+        let link = format!("/proc/{}/fd/{}", self.thread, self.descriptor);
+        std::fs::read_link(link).is_ok_and(|file| file.starts_with(path))
+    }
 }
 
 impl Brake {
-    /// Lets every sync from here on take so much longer.
+    /// A brake that is not pulled, of a server whose store is in this directory.
+    #[must_use]
+    pub fn new(store: PathBuf) -> Self {
+        Self { store: store.into(), pull: Arc::default() }
+    }
+
+    /// Lets every sync from here on take so much longer. With 0 also those that wait go on.
     pub fn set(&self, delay_ms: u32) {
-        self.delay_ms.store(delay_ms, Ordering::Relaxed);
+        self.pull().delay = Duration::from_millis(delay_ms.into());
+    }
+
+    /// Spares the files below this path, as if they were on another disk.
+    pub fn spare(&self, path: PathBuf) {
+        self.pull().spared = Some(path);
+    }
+
+    /// Lets no sync of the store's files end before so much time has passed. Those under way are not held.
+    pub fn hang_store(&self, time: Duration) {
+        self.pull().store_hangs_until = Some(Instant::now() + time);
+    }
+
+    /// When a sync that begins now may be carried out.
+    fn due(&self, sync: Sync) -> Instant {
+        let (now, Pull { delay, spared, store_hangs_until }) = (Instant::now(), self.pull().clone());
+        let hangs = store_hangs_until.filter(|until| *until > now && sync.is_below(&self.store));
+        let delay = if spared.is_some_and(|path| sync.is_below(&path)) { Duration::ZERO } else { delay };
+        hangs.map_or(now + delay, |until| until.max(now + delay))
+    }
+
+    /// Whether nothing that waits has to wait any longer.
+    fn is_let_go(&self) -> bool {
+        let pull = self.pull();
+        pull.delay.is_zero() && pull.store_hangs_until.is_none_or(|until| until <= Instant::now())
+    }
+
+    fn pull(&self) -> std::sync::MutexGuard<'_, Pull> {
+        self.pull.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Serves the calls that a listener tells of, on a thread of its own, until the last process behind it has ended.
@@ -37,9 +100,9 @@ impl Brake {
     /// # Errors
     /// When a thread cannot be made.
     pub fn serve(&self, listener: OwnedFd) -> io::Result<()> {
-        let delay_ms = Arc::clone(&self.delay_ms);
+        let brake = self.clone();
         std::thread::Builder::new().name("lab-brake".into()).spawn(move || {
-            if let Err(error) = let_pass(&listener, &delay_ms) {
+            if let Err(error) = let_pass(&listener, &brake) {
                 tracing::error!(%error, "a server's disk is not braked any more; its programs cannot sync");
             }
         })?;
@@ -120,13 +183,13 @@ fn filter() -> Vec<libc::sock_filter> {
     ]
 }
 
-fn let_pass(listener: &OwnedFd, delay_ms: &AtomicU32) -> io::Result<()> {
+fn let_pass(listener: &OwnedFd, brake: &Brake) -> io::Result<()> {
     let mut waiting: BinaryHeap<Reverse<(Instant, u64)>> = BinaryHeap::new();
     loop {
         let wait = waiting.peek().map(|Reverse((due, _))| due.saturating_duration_since(Instant::now()));
         // One millisecond more than the rest: rounded down it would spin.
         let timeout = wait.map_or(PollTimeout::NONE, |wait| {
-            u16::try_from(wait.as_millis() + 1).map_or(PollTimeout::MAX, PollTimeout::from)
+            PollTimeout::from(u16::try_from(wait.as_millis() + 1).unwrap_or(LET_GO_MS_MAX).min(LET_GO_MS_MAX))
         });
         let mut fds = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
         match poll(&mut fds, timeout) {
@@ -135,16 +198,15 @@ fn let_pass(listener: &OwnedFd, delay_ms: &AtomicU32) -> io::Result<()> {
         }
         let events = fds[0].revents().unwrap_or(PollFlags::empty());
         if events.contains(PollFlags::POLLIN)
-            && let Some(id) = receive(listener)
+            && let Some(sync) = receive(listener)
         {
-            let delay = Duration::from_millis(delay_ms.load(Ordering::Relaxed).into());
-            waiting.push(Reverse((Instant::now() + delay, id)));
+            waiting.push(Reverse((brake.due(sync), sync.id)));
         } else if events.intersects(PollFlags::POLLHUP | PollFlags::POLLERR) {
             return Ok(());
         }
         let now = Instant::now();
         while let Some(Reverse((due, id))) = waiting.peek().copied()
-            && due <= now
+            && (due <= now || brake.is_let_go())
         {
             waiting.pop();
             go_on(listener, id);
@@ -152,13 +214,14 @@ fn let_pass(listener: &OwnedFd, delay_ms: &AtomicU32) -> io::Result<()> {
     }
 }
 
-/// The number of the next call; nothing when its process has died meanwhile.
-fn receive(listener: &OwnedFd) -> Option<u64> {
+/// The next call; nothing when its process has died meanwhile.
+fn receive(listener: &OwnedFd) -> Option<Sync> {
     // SAFETY: all zeros is a valid notification, and the kernel wants them.
     let mut notification: libc::seccomp_notif = unsafe { std::mem::zeroed() };
     // SAFETY: the kernel fills one notification, which outlives the call.
     let got = unsafe { libc::ioctl(listener.as_raw_fd(), NOTIF_RECV as _, &raw mut notification) };
-    (got == 0).then_some(notification.id)
+    let (id, thread, descriptor) = (notification.id, notification.pid, notification.data.args[0]);
+    (got == 0).then_some(Sync { id, thread, descriptor })
 }
 
 /// Lets a call be carried out. Its process may have died, which does not matter.

@@ -184,6 +184,8 @@ pub enum Fault {
     Upgrade(Target),
     /// Every sync of the member of etcd takes so many milliseconds longer; 0 is as it should be. Its disk is its own.
     SlowEtcd(Target, u32),
+    /// For so many milliseconds no sync of the store's files ends: the store hangs, all else goes on.
+    HangStore(Target, u32),
 }
 
 impl std::fmt::Display for Fault {
@@ -211,6 +213,7 @@ impl std::fmt::Display for Fault {
             Self::SlowDisk(place, delay_ms) => {
                 write!(f, "every sync on `{place}` takes {delay_ms} ms longer")
             }
+            Self::HangStore(place, time_ms) => write!(f, "the store of `{place}` hangs for {time_ms} ms"),
             Self::Upgrade(place) => write!(f, "the agent of `{place}` is replaced by another file"),
             Self::SlowEtcd(place, 0) => write!(f, "etcd on `{place}` syncs as it should"),
             Self::SlowEtcd(place, delay_ms) => {

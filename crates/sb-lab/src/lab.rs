@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::brake::Brake;
 use crate::cluster::{self, Agents, BundlesError, Credentials, PostgresUser, ProgramsError, etcd};
@@ -15,6 +15,9 @@ use crate::network::{Links, Network};
 use crate::options::{Equipment, LabOptions, StoreChoice};
 use crate::place::Place;
 use crate::recorder::{Access, Recorder, RecorderPlan};
+
+/// Where an agent keeps its part of the store, below its state directory.
+const STORE: &str = "raft";
 
 /// The lab could not be built, or a fault not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -117,8 +120,8 @@ impl Lab {
                 Equipment::Plain => None,
                 Equipment::Disks => Some(Trouble {
                     disk: Disk::put_under(&directories.state).map_err(failed)?,
-                    brake: Brake::default(),
-                    etcd_brake: Brake::default(),
+                    brake: Brake::new(directories.state.join(STORE)),
+                    etcd_brake: Brake::new(PathBuf::from("/")),
                     other_agent: agent_programs[1].clone(),
                 }),
             };
@@ -262,6 +265,14 @@ impl Lab {
             Fault::SlowEtcd(target, delay_ms) => self.each(target, |host| {
                 with_trouble(host, |it| {
                     it.etcd_brake.set(*delay_ms);
+                    Ok(())
+                })
+            })?,
+            Fault::HangStore(target, time_ms) => self.each(target, |host| {
+                with_trouble(host, |it| {
+                    let time = Duration::from_millis((*time_ms).into());
+                    it.brake.hang_store(time);
+                    it.etcd_brake.hang_store(time);
                     Ok(())
                 })
             })?,

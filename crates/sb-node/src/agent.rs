@@ -28,13 +28,16 @@ use crate::operations::Operations;
 use crate::packet_fence::PacketFence;
 use crate::peers::Peers;
 use crate::persisted::Memory;
-use crate::postgres::{Driver, DriverConfig, Housekeeping, Seen, Watcher};
+use crate::postgres::{Driver, DriverConfig, Housekeeping, Seen, Watcher, collations, home};
 use crate::recovery::branch::{self, BranchWatch};
 use crate::recovery::carry_out;
 use crate::replicated::Replicated;
+use crate::reserve::Reserve;
 use crate::runtime::{EVENTS_WAITING_MAX, Runtime};
+use crate::storage_probe::StorageProbe;
 use crate::store::StoreOpening;
 use crate::teller::Teller;
+use crate::troubles::Troubles;
 use crate::view::{Agent, RecoveryLine};
 use crate::{AgentError, Layout, boottime, topology_copy};
 
@@ -92,6 +95,8 @@ struct Base {
     topology: Arc<Topology>,
     me: Server,
     journal: Arc<Journal>,
+    troubles: Arc<Troubles>,
+    reserve: Reserve,
     memory: Memory,
 }
 
@@ -100,6 +105,7 @@ impl Base {
         let layout = config.layout.clone();
         make_directory(layout.state_dir())?;
         make_directory(layout.run_dir())?;
+        let reserve = Reserve::open(layout.reserve_file());
         let identity = Identity::load(layout.state_dir())?;
         let credentials = Arc::new(Credentials::load(&layout.tls_dir())?);
         let secrets = Secrets::load(layout.state_dir())?;
@@ -108,8 +114,20 @@ impl Base {
         let topology = Arc::new(topology_copy::at_boot(&layout, &journal)?);
         let unknown = || AgentError::UnknownServer { server: identity.server.clone() };
         let me = topology.server(&identity.server).ok_or_else(unknown)?.clone();
-        let memory = Memory::new(&layout);
-        Ok(Self { layout, identity, credentials, secrets, tokens, topology, me, journal, memory })
+        let memory = Memory::new(&layout, reserve.clone());
+        Ok(Self {
+            layout,
+            identity,
+            credentials,
+            secrets,
+            tokens,
+            topology,
+            me,
+            journal,
+            troubles: Arc::default(),
+            reserve,
+            memory,
+        })
     }
 
     fn opening(&self) -> StoreOpening<'_> {
@@ -120,6 +138,7 @@ impl Base {
             topology: &self.topology,
             credentials: &self.credentials,
             journal: &self.journal,
+            reserve: &self.reserve,
         }
     }
 
@@ -161,6 +180,9 @@ impl Base {
         let machine = Machine::new(config, self.memory.recall()?, boottime::now());
         let (state, state_seen) = watch::channel(State::Starting);
         let (turn, turn_seen) = watch::channel(None);
+        if driver.is_some() {
+            self.watch_storage(&teller, parts, stop)?;
+        }
         let seen = watch_postgres(driver.clone(), &guard, teller, &state_seen, parts, stop);
         let operations = Operations::open(self.layout.state_dir().join("operations.json"));
         operations.note_withdrawn(&store.watch().borrow().view.branch);
@@ -194,6 +216,9 @@ impl Base {
         parts.begin("the memory of operations", operations.clone().follow(store.watch(), stop.clone()));
         let copy = topology_copy::keep(self.layout.clone(), me, topology, &store, stop);
         parts.begin("the copy of the topology", copy);
+        let keeping = self.reserve.clone();
+        let keeping = keeping.keep(self.journal.clone(), self.troubles.clone(), stop.clone());
+        parts.begin("the reserve on the disk", keeping);
         parts.begin("the store", until_failed(store.clone()));
         parts.begin("the watch for a newer store", self.branch_watch(&store, stop).run());
         Ok(Arc::new(Agent {
@@ -209,6 +234,7 @@ impl Base {
             peers: Peers::spawn(topology, &me.name, credentials.clone(), stop.clone()),
             operations,
             failsafe,
+            troubles: self.troubles.clone(),
             recovery: RecoveryLine {
                 layout: self.layout.clone(),
                 memory: self.memory.clone(),
@@ -251,7 +277,20 @@ impl Base {
             record: store.watch(),
             teller: teller.clone(),
             journal: self.journal.clone(),
+            troubles: self.troubles.clone(),
         }))
+    }
+
+    fn watch_storage(
+        &self,
+        teller: &Arc<Teller>,
+        parts: &mut Parts,
+        stop: &CancellationToken,
+    ) -> Result<(), AgentError> {
+        let (journal, troubles) = (self.journal.clone(), self.troubles.clone());
+        let probe = StorageProbe::begin(self.data_dir(), teller.clone(), journal, troubles);
+        parts.begin("the watch on the disk", probe.map_err(AgentError::Thread)?.run(stop.clone()));
+        Ok(())
     }
 
     fn data_dir(&self) -> PathBuf {
@@ -332,6 +371,10 @@ fn watch_postgres(
     };
     let (watcher, seen) = Watcher::new(driver.clone(), guard.clone(), teller, state.clone());
     parts.begin("the watch on PostgreSQL", watcher.run(stop.clone()));
+    let differing = collations::watch(driver.clone(), stop.clone());
+    parts.begin("the watch on collations", differing);
+    let way_home = home::watch(driver.clone(), seen.clone(), state.clone(), stop.clone());
+    parts.begin("the watch on the way home", way_home);
     let housekeeping = Housekeeping::new(driver, state.clone());
     parts.begin("the primary's standing work", housekeeping.run(stop.clone()));
     seen

@@ -81,6 +81,9 @@ pub enum AgentError {
     /// The failover machine's times contradict each other.
     #[error(transparent)]
     Timings(#[from] sb_failover::TimingsError),
+    /// A thread cannot be made.
+    #[error("could not make a thread")]
+    Thread(#[source] std::io::Error),
     /// A part of the agent ended although it was not told to. The process must end too: half an agent looks alive.
     #[error("a part of the agent has ended: {part}")]
     PartEnded {
@@ -125,6 +128,7 @@ impl AgentError {
             | Self::EtcdEndpoint(_)
             | Self::RunAs(_)
             | Self::Directory { .. }
+            | Self::Thread(_)
             | Self::Timings(_) => return None,
         };
         Some(hint.to_owned())

@@ -101,6 +101,12 @@ impl Layout {
         self.state.join("journal.jsonl")
     }
 
+    /// Room that is kept for the day when the disk is full.
+    #[must_use]
+    pub fn reserve_file(&self) -> PathBuf {
+        self.state.join("reserve")
+    }
+
     /// Diverged logs, lost-write reports and data directories taken out of use (rule R8).
     #[must_use]
     pub fn parked_dir(&self) -> PathBuf {

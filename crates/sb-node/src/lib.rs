@@ -30,10 +30,13 @@ mod persisted;
 mod postgres;
 mod recovery;
 mod replicated;
+mod reserve;
 mod runtime;
+mod storage_probe;
 mod store;
 mod teller;
 mod topology_copy;
+mod troubles;
 mod view;
 mod words;
 

@@ -8,11 +8,13 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use sb_consensus::Room;
 use sb_failover::{FailsafePromise, Persisted, Phase, Promise, Session};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::Layout;
+use crate::reserve::Reserve;
 
 /// Something that must be remembered cannot be.
 #[derive(Debug, thiserror::Error)]
@@ -46,17 +48,30 @@ pub struct Memory {
     promise: PathBuf,
     failsafe: PathBuf,
     session: PathBuf,
+    reserve: Reserve,
 }
 
 impl Memory {
-    /// The memory in a state directory.
+    /// The memory in a state directory; `reserve` has room for it when the disk is full.
     #[must_use]
-    pub fn new(layout: &Layout) -> Self {
+    pub fn new(layout: &Layout, reserve: Reserve) -> Self {
         Self {
             phase: layout.phase_file(),
             promise: layout.promise_file(),
             failsafe: layout.failsafe_file(),
             session: layout.session_file(),
+            reserve,
+        }
+    }
+
+    fn replace<T: Serialize>(&self, path: &Path, value: &T) -> Result<(), RememberError> {
+        loop {
+            match replace(path, value) {
+                Err(RememberError::Io { source, .. })
+                    if source.kind() == io::ErrorKind::StorageFull
+                        && self.reserve.make_room() == Room::Made => {}
+                ended => return ended,
+            }
         }
     }
 
@@ -74,7 +89,7 @@ impl Memory {
     /// # Errors
     /// When it cannot be written; then the old one stands.
     pub fn store_phase(&self, phase: &Phase) -> Result<(), RememberError> {
-        replace(&self.phase, phase)
+        self.replace(&self.phase, phase)
     }
 
     /// Makes a promise durable.
@@ -82,7 +97,7 @@ impl Memory {
     /// # Errors
     /// When it cannot be written; then the old one stands.
     pub fn store_promise(&self, promise: &Promise) -> Result<(), RememberError> {
-        replace(&self.promise, promise)
+        self.replace(&self.promise, promise)
     }
 
     /// Makes a promise to the holder of a lease durable.
@@ -90,7 +105,7 @@ impl Memory {
     /// # Errors
     /// When it cannot be written; then the old one stands.
     pub fn store_failsafe(&self, promise: &FailsafePromise) -> Result<(), RememberError> {
-        replace(&self.failsafe, promise)
+        self.replace(&self.failsafe, promise)
     }
 
     /// The number of this run of the agent, larger than every one before.
@@ -100,7 +115,7 @@ impl Memory {
     pub fn begin_session(&self) -> Result<Session, RememberError> {
         let last: Session = read(&self.session)?.unwrap_or_default();
         let session = last.next();
-        replace(&self.session, &session)?;
+        self.replace(&self.session, &session)?;
         Ok(session)
     }
 }
@@ -157,7 +172,7 @@ mod tests {
     fn sessions_rise_and_a_damaged_promise_is_not_forgotten() {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path().into(), dir.path().into(), dir.path().into());
-        let memory = Memory::new(&layout);
+        let memory = Memory::new(&layout, Reserve::open(layout.reserve_file()));
         let first = memory.begin_session().unwrap();
         assert!(memory.begin_session().unwrap() > first);
         assert_eq!(memory.recall().unwrap(), Persisted::default());

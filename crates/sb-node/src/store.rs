@@ -5,8 +5,8 @@ use std::sync::Arc;
 use sb_client::state::Identity;
 use sb_client::trust::Credentials;
 use sb_consensus::{
-    EtcdConfig, EtcdLogin, EtcdStore, EtcdTls, MemberId, RaftConfig, RaftStore, RecoverError, Recovered,
-    StateMachine, Store, belongs_to_etcd, holds_log,
+    EtcdConfig, EtcdLogin, EtcdStore, EtcdTls, MakeRoom, MemberId, RaftConfig, RaftStore, RecoverError,
+    Recovered, StateMachine, Store, belongs_to_etcd, holds_log,
 };
 use sb_failover::record::Recovery;
 use sb_failover::{Rejection, Request};
@@ -16,6 +16,7 @@ use crate::dialer::PeerDialer;
 use crate::journal::{Entry, Journal};
 use crate::membership::peer_address;
 use crate::replicated::Replicated;
+use crate::reserve::Reserve;
 use crate::{AgentError, Layout, founding};
 
 /// What a server opens its store with.
@@ -32,6 +33,8 @@ pub struct StoreOpening<'a> {
     pub credentials: &'a Credentials,
     /// For people.
     pub journal: &'a Journal,
+    /// Room for the log when the disk is full.
+    pub reserve: &'a Reserve,
 }
 
 impl StoreOpening<'_> {
@@ -102,6 +105,8 @@ impl StoreOpening<'_> {
         raft.timings.heartbeat_ms = clamp(timings.heartbeat_ms);
         raft.timings.election_min_ms = clamp(timings.election_min_ms);
         raft.timings.election_max_ms = clamp(timings.election_max_ms);
+        let reserve = self.reserve.clone();
+        raft.make_room = MakeRoom::call(move || reserve.make_room());
         raft
     }
 

@@ -18,6 +18,7 @@ mod attempt;
 mod child_postmaster;
 mod client_sessions;
 mod clone;
+mod collations;
 mod configure;
 mod control_data;
 mod credentials;
@@ -59,6 +60,7 @@ mod wal;
 pub use child_postmaster::ChildPostmaster;
 pub use client_sessions::ClientSessionsError;
 pub use clone::{CloneError, CloneRequest};
+pub use collations::DifferingCollation;
 pub use configure::{ConfigureError, Configured};
 pub use control_data::{ClusterState, ControlData, ControlDataError};
 pub use desired::{

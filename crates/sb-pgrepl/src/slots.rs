@@ -54,7 +54,7 @@ pub struct SlotReport {
     pub renewed: Vec<SlotName>,
     /// To be dropped, but in use.
     pub busy: Vec<SlotName>,
-    /// Kept, but within a tenth of losing WAL to the budget.
+    /// Kept, but within a quarter of losing WAL to the budget.
     pub near_budget: Vec<SlotName>,
 }
 
@@ -76,7 +76,7 @@ struct Present {
     active: bool,
     /// It has lost WAL to the budget and is of no use.
     lost: bool,
-    /// Less than a tenth of the budget is left.
+    /// Less than a quarter of the budget is left.
     near_budget: bool,
 }
 
@@ -84,7 +84,7 @@ const PRESENT_SQL: &str = r"
     SELECT coalesce(json_agg(json_build_object(
         'name', slot_name, 'active', active, 'lost', coalesce(wal_status = 'lost', false),
         'near_budget', coalesce(safe_wal_size < 1048576 *
-            (SELECT setting::bigint FROM pg_settings WHERE name = 'max_slot_wal_keep_size') / 10, false))), '[]')::text
+            (SELECT setting::bigint FROM pg_settings WHERE name = 'max_slot_wal_keep_size') / 4, false))), '[]')::text
     FROM pg_replication_slots WHERE slot_type = 'physical' AND starts_with(slot_name, 'sb_')";
 
 impl Instance {

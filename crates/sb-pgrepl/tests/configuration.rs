@@ -203,3 +203,18 @@ async fn commits_wait_for_more_standbys_when_the_call_returns() {
     a.instance.set_sync_standbys(&any(1), SOON).await.unwrap();
     assert!(waiting.wait().unwrap().success(), "one is enough again");
 }
+
+/// wal-g #724: a server whose libraries sort otherwise than those that the data was written with.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_other_libraries_would_sort_otherwise_is_named() {
+    let cluster = Cluster::new();
+    let a = cluster.primary("a", &[]).await;
+    let differing = || a.instance.differing_collations(SOON);
+    a.sql("CREATE DATABASE adopted TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en'");
+    assert_eq!(differing().await.unwrap(), [], "made by the libraries of this very server");
+    a.sql("UPDATE pg_database SET datcollversion = '1.0' WHERE datname = 'adopted'");
+    let named = differing().await.unwrap();
+    assert_eq!(named.len(), 1, "{named:?}");
+    assert_eq!((named[0].database.as_str(), named[0].written.as_str()), ("adopted", "1.0"));
+    assert_ne!(named[0].here, "1.0");
+}

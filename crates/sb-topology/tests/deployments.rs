@@ -221,6 +221,7 @@ fn durability_follows_the_replica_sites_unless_the_policy_says_otherwise() {
     assert_eq!(durability("async", "{}"), Ok(Durability::Async));
     assert_eq!(durability("sync", "{}"), Ok(Durability::Sync));
     assert_eq!(durability("sync", r#"{"durability": {"mode": "strict"}}"#), Ok(Durability::Strict));
+    assert_eq!(durability("sync", r#"{"durability": {"mode": "available"}}"#), Ok(Durability::Sync));
     let nobody = durability("async", r#"{"durability": {"mode": "sync"}}"#).unwrap_err();
     assert!(nobody.as_slice().iter().any(|problem| problem.code == "durability.nobody"));
 }

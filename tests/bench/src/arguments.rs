@@ -20,6 +20,8 @@ pub struct Arguments {
 pub enum Measurement {
     /// How long clients cannot write after a fault, and what is lost
     Failover(FailoverPlan),
+    /// How often a primary is given up for nothing while network or store are in trouble
+    FalseFailover(FalseFailoverPlan),
     /// What agent and guard cost while nothing happens
     Idle(IdlePlan),
 }
@@ -48,6 +50,59 @@ pub struct FailoverPlan {
     /// Keep the runs that the file has already and measure only what is missing
     #[arg(long, requires = "json")]
     pub resume: bool,
+}
+
+/// `./run bench false-failover`
+#[derive(Debug, clap::Args)]
+pub struct FalseFailoverPlan {
+    /// Write every run and the bars to this file, after each run
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// How long each condition lasts, in minutes
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=600))]
+    pub minutes: u16,
+    /// What is in trouble; may be given several times [default: all]
+    #[arg(long, value_enum)]
+    pub condition: Vec<Condition>,
+    /// What a commit waits for
+    #[arg(long, value_enum, default_value = "async")]
+    pub durability: Durability,
+    /// Keep the conditions that the file has already and measure only what is missing
+    #[arg(long, requires = "json")]
+    pub resume: bool,
+}
+
+/// A trouble that is no reason to give a primary up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Condition {
+    /// 30 % of the packets between sites are lost, each way
+    Loss30,
+    /// The store hangs again and again for less than the lease
+    StallShort,
+    /// The store hangs for 5 s every half minute, and the failsafe is on
+    #[value(name = "stall-5s-failsafe")]
+    Stall5sFailsafe,
+    /// One voter's agent after the other is away for 45 s of each minute
+    OneAgentDown,
+    /// The same for two at a time
+    TwoAgentsDown,
+}
+
+impl Condition {
+    /// All, in the order of the documentation.
+    pub const ALL: [Self; 5] =
+        [Self::Loss30, Self::StallShort, Self::Stall5sFailsafe, Self::OneAgentDown, Self::TwoAgentsDown];
+
+    /// The word of the command line and of the file.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Loss30 => "loss30",
+            Self::StallShort => "stall-short",
+            Self::Stall5sFailsafe => "stall-5s-failsafe",
+            Self::OneAgentDown => "one-agent-down",
+            Self::TwoAgentsDown => "two-agents-down",
+        }
+    }
 }
 
 /// `./run bench idle`

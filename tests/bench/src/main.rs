@@ -7,6 +7,7 @@
 mod arguments;
 mod cluster;
 mod failover;
+mod false_failover;
 mod idle;
 mod machine;
 mod peer;
@@ -62,6 +63,7 @@ fn run_inside(inside: &Inside, arguments: &Arguments) -> anyhow::Result<ExitCode
 async fn measure(arguments: &Arguments, root: &Path) -> anyhow::Result<()> {
     match &arguments.measurement {
         Measurement::Failover(plan) => failover::measure(plan, root).await,
+        Measurement::FalseFailover(plan) => false_failover::measure(plan, root).await,
         Measurement::Idle(plan) => idle::measure(plan, root).await,
     }
 }

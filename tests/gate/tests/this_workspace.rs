@@ -1,7 +1,7 @@
 //! The rules, applied to this repository.
 
 use sb_gate::workspace::Workspace;
-use sb_gate::{Finding, codes, documents, files, layers};
+use sb_gate::{Finding, clocks, codes, documents, files, layers};
 
 fn workspace() -> Workspace {
     Workspace::read().expect("cargo can describe the workspace that it built")
@@ -51,6 +51,12 @@ fn links_between_documents_lead_somewhere() {
 #[test]
 fn tests_that_the_table_of_failures_names_exist() {
     assert_none(&documents::check_named_tests(&workspace()).unwrap());
+}
+
+/// patroni #3560: wall clocks jump, by hours, on one server only.
+#[test]
+fn nothing_that_decides_reads_the_wall_clock() {
+    assert_none(&clocks::check(&workspace()).unwrap());
 }
 
 #[test]

@@ -1,6 +1,9 @@
 use std::time::Duration;
 
-use sb_api::{KernelFence, Level, Role, ServerStatus, Status, StoreKind, StoreRole, StoreStatus, SyncState};
+use sb_api::{
+    FailsafePart, KernelFence, Level, Role, ServerStatus, Status, StoreKind, StoreRole, StoreStatus,
+    SyncState,
+};
 use sb_client::Client;
 use serde::Serialize;
 
@@ -76,6 +79,13 @@ fn header(status: &Status, colour: Colour) -> Vec<String> {
     lines.extend(troubled.map(|(url, trouble)| format!("etcd {url}: {trouble}")));
     if let Some(reason) = &cluster.degraded {
         lines.push(format!("degraded: {reason}"));
+    }
+    let part = |wanted| status.servers.iter().filter(move |it| it.failsafe == Some(wanted));
+    if let Some(primary) = part(FailsafePart::Holds).next() {
+        let promised = part(FailsafePart::Promised).map(|server| format!("`{}`", server.name));
+        let promised = promised.collect::<Vec<_>>().join(", ");
+        let server = &primary.name;
+        lines.push(format!("FAILSAFE: `{server}` goes on without the store by the promises of {promised}"));
     }
     if let Some(reason) = &cluster.manual_failover {
         lines.push(format!("no server takes over by itself: {reason}"));

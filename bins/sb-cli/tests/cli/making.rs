@@ -82,6 +82,16 @@ fn init_says_in_every_document_what_a_commit_waits_for() {
 }
 
 #[test]
+fn available_is_another_word_for_sync() {
+    let place = tempfile::TempDir::new().unwrap();
+    let made = init(place.path(), &["--example", "--durability", "available"]);
+    assert!(made.starts_with("exit: 0\n"), "{made}");
+    let policy = std::fs::read_to_string(place.path().join("out/tucson-1/config/policy.json")).unwrap();
+    let policy: serde_json::Value = serde_json::from_str(&policy).unwrap();
+    assert_eq!(policy["durability"]["mode"], "sync");
+}
+
+#[test]
 fn init_does_not_take_the_examples_password_over() {
     let place = tempfile::TempDir::new().unwrap();
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/show-build");

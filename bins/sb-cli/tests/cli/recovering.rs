@@ -47,7 +47,28 @@ fn lost() -> RecoveryPlan {
 #[test]
 fn the_plan_says_what_is_at_risk_and_what_to_type() {
     let agent = FakeAgent::start().answers("GET /v1/recovery", 200, &lost());
-    assert_snapshot!(agent.run(&["recover", "--plan"]), @"");
+    assert_snapshot!(agent.run(&["recover", "--plan"]), @r"
+    exit: 0
+    stdout:
+    The majority of the store does not answer for 2m 5s, as `nantucket-1` sees it.
+    The last primary that is known was `ravena-1` (term 7), its log at 1@0/5D0000C8.
+
+    SERVER        ANSWERS        STORE    ROLE     LOG ENDS AT   AT RISK
+    ravena-1      no, for 2m 5s  voter    unknown  -             -
+    ravena-2      no, for 2m 5s  learner  unknown  -             -
+    burlington-1  no, for 2m 5s  voter    unknown  -             -
+    nantucket-1   yes            voter    standby  1@0/5D000000  200 B
+    tucson-1      yes            voter    standby  1@0/5A000000  49 MiB
+    `tucson-1` cannot go on: has more log: `nantucket-1`: 47 MiB, allowed no server that answers.
+
+    Nobody can know
+    - what `ravena-1` wrote after it last said where its log ends
+
+    If the silent servers will never come back by themselves, on the server that goes on:
+      sb-cli recover --to nantucket-1 --confirm-lost ravena-1,ravena-2,burlington-1 --accept-data-loss 200 --expect-primary ravena-1
+    stderr:
+    Nothing was changed.
+    ");
     let json = agent.run(&["--output", "json", "recover", "--plan"]);
     assert!(json.contains("\"schema_version\": 1") && json.contains("\"at_risk_bytes\": 200"), "{json}");
 }
@@ -82,9 +103,22 @@ fn a_recovery_says_what_nobody_can_know_and_outlasts_the_agents_restart() {
         .answers("POST /v1/recover", 202, &pictures::operation(OperationState::Running, 1))
         .answers("GET /v1/operations/op-12", 503, &Problem::unavailable("store.no_majority", "not now"))
         .answers("GET /v1/operations/op-12", 200, &pictures::operation(OperationState::Done, 3));
-    assert_snapshot!(agent.run(&RECOVER), @"");
+    assert_snapshot!(agent.run(&RECOVER), @r"
+    exit: 0
+    stdout:
+    `burlington-1` is primary (term 8); `ravena-1` follows it
+    stderr:
+    Nobody can know what `ravena-1` wrote after it last said where its log ends.
+    - `ravena-1` stops PostgreSQL
+    - `burlington-1` takes the lease
+    - the others follow it
+    ");
     let posts: Vec<_> = agent.asked().into_iter().filter(|asked| asked.starts_with("POST")).collect();
-    assert_snapshot!(posts[1], @"");
+    let asked = concat!(
+        r#"POST /v1/recover {"to":"nantucket-1","confirm_lost":["ravena-1","ravena-2","burlington-1"],"#,
+        r#""accept_data_loss_bytes":1024,"dry_run":false,"expect_primary":"ravena-1"}"#
+    );
+    assert_eq!(posts[1], asked);
 }
 
 #[test]
@@ -97,7 +131,13 @@ fn a_refusal_names_its_gates() {
         409,
         &refused,
     );
-    assert_snapshot!(agent.run(&RECOVER), @"");
+    assert_snapshot!(agent.run(&RECOVER), @r"
+    exit: 3
+    stderr:
+    error: cannot go on with `nantucket-1` alone
+    gate: declared lost and not silent: burlington-1, allowed none
+    hint: What there is, and what to confirm: sb-cli recover --plan
+    ");
 }
 
 #[test]
@@ -117,5 +157,9 @@ fn a_server_that_was_given_up_is_let_back_in() {
     let mut done = pictures::operation(OperationState::Done, 0);
     done.result = Some("`ravena-1` may join the store again, as a new incarnation".into());
     let agent = FakeAgent::start().answers("POST /v1/rejoin", 200, &done);
-    assert_snapshot!(agent.run(&["server", "rejoin", "ravena-1"]), @"");
+    assert_snapshot!(agent.run(&["server", "rejoin", "ravena-1"]), @r"
+    exit: 0
+    stdout:
+    `ravena-1` may join the store again, as a new incarnation
+    ");
 }

@@ -114,4 +114,46 @@ pub(super) const PROBLEMS: &[Row] = &[
         "The server asks again.",
         "Nothing, unless it lasts: bring a majority of the store back.",
     ],
+    [
+        "join.given_up",
+        "A server that was declared lost when the store was recovered asked to join.",
+        "It is refused, and asks again; its PostgreSQL takes no writes.",
+        "When it may come back: sb-cli server rejoin SERVER. Otherwise switch it off.",
+    ],
+    [
+        "join.older_store",
+        "A server that knows of a recovered store asked a member of the old one to take it in.",
+        "It is refused, and asks the others.",
+        "Nothing, unless it lasts: then the recovered store cannot be reached; mend the network.",
+    ],
+    [
+        "recover.etcd",
+        "The store is etcd, so going on without its majority is etcd's affair.",
+        "Nothing.",
+        "Recover etcd on one of its members (--force-new-cluster, or a snapshot); agents go on by themselves.",
+    ],
+    [
+        "recover.refused",
+        "A gate of going on without the majority of the store is not passed.",
+        "Nothing was changed.",
+        "sb-cli recover --plan shows every gate and what to confirm; docs/operations.md has the steps.",
+    ],
+    [
+        "recover.not_noted",
+        "What a person decided could not be written to disk.",
+        "Nothing was changed.",
+        "See the agent's log for the disk's fault, mend it, and ask again.",
+    ],
+    [
+        "recover.withdrawn",
+        "A recovery that was asked for was not carried out: it had become wrong, or could not be.",
+        "The store is as it was.",
+        "sb-cli events says why; look again with sb-cli recover --plan.",
+    ],
+    [
+        "rejoin.not_given_up",
+        "The server was not declared lost, so there is nothing to take back.",
+        "Nothing was changed.",
+        "sb-cli explain SERVER says why it is not where you expect it.",
+    ],
 ];

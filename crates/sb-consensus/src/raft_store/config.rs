@@ -2,6 +2,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::replica::DiskError;
+
 /// How a member of a Raft group runs.
 #[derive(Clone)]
 pub struct RaftConfig {
@@ -22,6 +24,8 @@ pub struct RaftConfig {
     pub log_tail_entries: u64,
     /// Called when the disk cannot be trusted any more. The default aborts the process.
     pub on_fatal_disk: OnFatalDisk,
+    /// Called when the disk has no room for a write. The default has none to give.
+    pub make_room: MakeRoom,
 }
 
 impl RaftConfig {
@@ -41,6 +45,7 @@ impl RaftConfig {
             snapshot_every_entries: 5_000,
             log_tail_entries: 1_000,
             on_fatal_disk: OnFatalDisk::abort(),
+            make_room: MakeRoom::none(),
         }
     }
 }
@@ -62,7 +67,7 @@ pub struct Timings {
 impl Default for Timings {
     /// For round trips up to about 80 ms.
     fn default() -> Self {
-        Self { tick_ms: 50, heartbeat_ms: 250, election_min_ms: 800, election_max_ms: 1200 }
+        Self { tick_ms: 50, heartbeat_ms: 150, election_min_ms: 800, election_max_ms: 1200 }
     }
 }
 
@@ -169,5 +174,71 @@ impl OnFatalDisk {
 impl std::fmt::Debug for OnFatalDisk {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("OnFatalDisk")
+    }
+}
+
+/// Whether room was made on a full disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// Some: the write is tried again.
+    Made,
+    /// None is left: the member stays as it is until there is.
+    None,
+}
+
+/// What makes room for a write on a full disk, step by step. It must say [`Room::None`] at last.
+#[derive(Clone)]
+pub struct MakeRoom(Arc<dyn Fn() -> Room + Send + Sync>);
+
+impl MakeRoom {
+    /// Nothing does: the default.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::call(|| Room::None)
+    }
+
+    /// Calls a function, which may wait for the disk.
+    pub fn call(make: impl Fn() -> Room + Send + Sync + 'static) -> Self {
+        Self(Arc::new(make))
+    }
+
+    /// Writes, and as long as there is no room and some is made, writes again.
+    pub(crate) fn until_it_fits<T>(
+        &self,
+        mut write: impl FnMut() -> Result<T, DiskError>,
+    ) -> Result<T, DiskError> {
+        loop {
+            match write() {
+                Err(DiskError::Full) if (self.0)() == Room::Made => {}
+                ended => return ended,
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for MakeRoom {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MakeRoom")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn a_write_without_room_is_tried_again_while_room_is_made() {
+        let steps = Arc::new(AtomicU32::new(0));
+        let shared = Arc::clone(&steps);
+        let make_room = MakeRoom::call(move || {
+            let step = shared.fetch_add(1, Ordering::Relaxed);
+            if step < 3 { Room::Made } else { Room::None }
+        });
+        let fits_after_two = || if steps.load(Ordering::Relaxed) < 2 { Err(DiskError::Full) } else { Ok(()) };
+        assert!(make_room.until_it_fits(fits_after_two).is_ok());
+        let never = || Err::<(), _>(DiskError::Full);
+        assert!(matches!(make_room.until_it_fits(never), Err(DiskError::Full)));
     }
 }

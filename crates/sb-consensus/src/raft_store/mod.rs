@@ -27,7 +27,7 @@ use self::backend::RaftBackend;
 use self::disk::{Directory, FileDisk, Identity};
 use self::driver::{Driver, Outlets, into_store_health};
 
-pub use config::{ConfigError, FatalDiskError, OnFatalDisk, RaftConfig, Timings};
+pub use config::{ConfigError, FatalDiskError, MakeRoom, OnFatalDisk, RaftConfig, Room, Timings};
 pub use disk::holds_log;
 pub use recover::{RecoverError, Recovered};
 
@@ -54,7 +54,7 @@ impl<S: StateMachine> RaftStore<S> {
         }
         let identity = directory.identify(&config.cluster, &config.name)?;
         let content = Replica::<S, FileDisk>::bootstrap(&own_member(&config, &identity), &machine);
-        let disk = FileDisk::create(directory, &content)?;
+        let disk = FileDisk::create(directory, &content)?.with_room_from(config.make_room.clone());
         start(config, &identity, machine, disk, &content, connector)
     }
 
@@ -81,6 +81,7 @@ impl<S: StateMachine> RaftStore<S> {
             let content = DiskContent::default();
             (FileDisk::create(directory, &content)?, content)
         };
+        let disk = disk.with_room_from(config.make_room.clone());
         start(config, &identity, machine, disk, &content, connector)
     }
 }

@@ -60,6 +60,8 @@ pub struct Replica<S: StateMachine, D> {
     election: ElectionTimeout,
     /// Ticks since the start.
     now: u64,
+    /// The tick at which this member asked last whether others would vote for it.
+    asked_for_votes: Option<u64>,
     /// The tick of the last message from each member.
     heard: BTreeMap<MemberId, u64>,
     /// Since when a snapshot has been under way to a member.
@@ -201,6 +203,7 @@ impl<S: StateMachine, D: Disk> Replica<S, D> {
             events: VecDeque::new(),
             election,
             now: 0,
+            asked_for_votes: None,
             heard: BTreeMap::new(),
             snapshots: BTreeMap::new(),
             stalled: None,
@@ -218,6 +221,7 @@ impl<S: StateMachine, D: Disk> Replica<S, D> {
             return;
         }
         self.node.tick();
+        self.ask_for_votes_again();
         self.give_up_on_lost_snapshots();
         self.offer();
         self.election.enforce(&mut self.node.raft);
@@ -373,6 +377,24 @@ impl<S: StateMachine, D: Disk> Replica<S, D> {
         self.node.raft.state == StateRole::Leader && self.stalled.is_none()
     }
 
+    /// Questions before an election, or their answers, may be lost, and who has just heard of a leader says no. They
+    /// change nothing, so they are asked again before a new election would be due; not sooner, because answers that
+    /// come between two times do not add up.
+    fn ask_for_votes_again(&mut self) {
+        let since = match (self.node.raft.state, self.asked_for_votes) {
+            (StateRole::PreCandidate, Some(since)) => since,
+            (StateRole::PreCandidate, None) => *self.asked_for_votes.insert(self.now),
+            (StateRole::Follower | StateRole::Candidate | StateRole::Leader, _) => {
+                self.asked_for_votes = None;
+                return;
+            }
+        };
+        if self.now >= since + u64::from(self.settings.election_min_ticks).div_ceil(2) {
+            self.asked_for_votes = Some(self.now);
+            let _ = self.node.campaign();
+        }
+    }
+
     /// A single voter has nobody to wait for.
     fn campaign_when_alone(&mut self) {
         let membership = self.state.membership();
@@ -387,7 +409,7 @@ impl<S: StateMachine, D: Disk> Replica<S, D> {
         if self.stalled.is_some() || self.node.raft.leader_id == raft::INVALID_ID {
             return;
         }
-        let retry_ticks = 2 * u64::from(self.settings.heartbeat_ticks);
+        let retry_ticks = u64::from(self.settings.election_min_ticks).div_ceil(2);
         for (id, command) in self.pending.due_proposals(self.now, retry_ticks) {
             if self.node.propose(Vec::new(), command).is_ok() {
                 self.pending.proposed(id, self.now);

@@ -60,7 +60,7 @@ pub(crate) struct Peers {
 }
 
 impl Peers {
-    /// `patience` bounds a connection attempt and a stalled write.
+    /// `patience` bounds a stalled write, twice as much a connection attempt.
     pub(crate) fn new(
         runtime: Handle,
         connector: Arc<dyn Connector>,
@@ -148,7 +148,8 @@ impl LaneTask {
 
     async fn connect(&self) -> Option<BoxedStream> {
         let member = self.book.find(self.id)?;
-        match timeout(self.patience, self.connector.connect(&member, self.lane)).await {
+        // A packet that is lost on the way costs a connection a second; half made it is worth more than a new one.
+        match timeout(2 * self.patience, self.connector.connect(&member, self.lane)).await {
             Ok(Ok(stream)) => Some(stream),
             Ok(Err(error)) => {
                 tracing::debug!(peer = member.name, lane = ?self.lane, %error, "could not connect");

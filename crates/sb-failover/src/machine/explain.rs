@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use crate::record::Automatic;
 use crate::resolver::{Rest, Step};
 use crate::timings::ms;
-use crate::{BootTime, ClusterRecord, Election, Role, at_risk, elect};
+use crate::{BootTime, ClusterRecord, Election, Role, Storage, at_risk, elect};
 
 use super::{Machine, ParkReason, State};
 
@@ -30,6 +30,20 @@ pub struct Explanation {
     pub gates: Vec<Gate>,
     /// What happens next by itself, or the command that a person has to give.
     pub next: String,
+    /// What it has to do with a primary that goes on without the store.
+    pub failsafe: FailsafePart,
+}
+
+/// A server's part while a primary goes on without the store (R10).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FailsafePart {
+    /// None.
+    #[default]
+    Nothing,
+    /// It is that primary.
+    Holds,
+    /// It has promised not to take over.
+    Promised,
 }
 
 impl Gate {
@@ -47,11 +61,15 @@ impl Machine {
     #[must_use]
     pub fn explain(&self, now: BootTime) -> Explanation {
         let mut gates = Vec::new();
+        if self.storage == Storage::Hangs {
+            gates.push(gate("disk of the data directory", "does not answer", "answers", false));
+        }
         self.explain_lease(now, &mut gates);
         self.explain_election(now, &mut gates);
         self.explain_opening(&mut gates);
         self.explain_sync(&mut gates);
-        Explanation { state: self.state, gates, next: self.explain_next(now) }
+        let failsafe = self.failsafe_part(now);
+        Explanation { state: self.state, gates, next: self.explain_next(now), failsafe }
     }
 
     fn explain_lease(&self, now: BootTime, gates: &mut Vec<Gate>) {
@@ -87,6 +105,16 @@ impl Machine {
                 format!("{} standbys", record.sync.number),
                 false,
             ));
+        }
+    }
+
+    fn failsafe_part(&self, now: BootTime) -> FailsafePart {
+        if self.failsafe_holds() {
+            FailsafePart::Holds
+        } else if self.held_back_for(now).is_some() {
+            FailsafePart::Promised
+        } else {
+            FailsafePart::Nothing
         }
     }
 

@@ -3,12 +3,13 @@
 //! What is asked and why it is safe: `docs/adr/2026-11-23-failsafe.md`.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use sb_topology::ServerName;
 
 use crate::timings::ms;
 use crate::{
-    Command, Failsafe, FailsafeAnswer, FailsafeQuestion, FailsafeRefusal, JournalEntry, Role, Round,
+    BootTime, Command, Failsafe, FailsafeAnswer, FailsafeQuestion, FailsafeRefusal, JournalEntry, Role, Round,
 };
 
 use super::Machine;
@@ -18,6 +19,8 @@ use super::Machine;
 pub(super) struct FailsafeNews {
     /// It holds the lease, and that was told.
     pub(super) holds: bool,
+    /// When it last ceased to.
+    ended: Option<BootTime>,
     /// Who refused, and why.
     refused: Vec<(ServerName, FailsafeRefusal)>,
 }
@@ -103,10 +106,23 @@ impl Machine {
     /// Renewals count again.
     fn end_failsafe(&mut self) {
         let news = std::mem::take(&mut self.failsafe_news);
+        self.failsafe_news.ended = news.ended;
         if news.holds {
+            self.failsafe_news.ended = Some(self.now);
             let term = self.keeper.term;
             self.journal(JournalEntry::FailsafeEnded { term });
         }
+    }
+
+    /// Whether a renewal of this round trip was under way while everybody's promise held.
+    pub(super) fn was_bridged(&self, round_trip: Duration) -> bool {
+        let ended_since = |ended: BootTime| self.now.since(ended) < round_trip;
+        self.failsafe_news.holds || self.failsafe_news.ended.is_some_and(ended_since)
+    }
+
+    /// Whether everybody's promise is what the lease at hand rests on.
+    pub(super) fn failsafe_holds(&self) -> bool {
+        self.failsafe_news.holds && self.holds_lease()
     }
 
     /// Who refused since the renewals are missing.

@@ -26,6 +26,7 @@ impl Machine {
                 self.take_failsafe_answer(round, &from, answer);
             }
             Event::Timeout => {}
+            Event::Storage(storage) => self.storage = storage,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Keeping the lease: renewals, and the moment when the right to write has ended.
 
 use crate::timings::ms;
-use crate::{BootTime, JournalEntry, Request, Role, Term, Trigger};
+use crate::{BootTime, JournalEntry, Request, Role, Storage, Term, Trigger};
 
 use super::pace::whole_ms;
 use super::work::Purpose;
@@ -9,7 +9,7 @@ use super::{AfterFence, Machine, State};
 
 impl Machine {
     /// Whether this state keeps the lease alive.
-    const fn holds_lease(&self) -> bool {
+    pub(super) const fn holds_lease(&self) -> bool {
         match self.state {
             State::Elected
             | State::Promoting
@@ -39,7 +39,8 @@ impl Machine {
         self.holds_lease() && !matches!(self.state, State::Elected | State::Restarting)
     }
 
-    /// The lease of the state at hand: lost, over, or to be renewed.
+    /// The lease of the state at hand: lost, over, or to be renewed. A primary whose disk does not answer confirms
+    /// nothing; it lets the lease lapse, because what hangs there cannot be proven to be gone.
     pub(super) fn keep_lease(&mut self) {
         if !self.holds_lease() {
             return;
@@ -58,7 +59,7 @@ impl Machine {
                 return self.go(Trigger::DeadlinePassed);
             }
         }
-        if self.guard_allows_renewal() {
+        if self.guard_allows_renewal() && self.storage == Storage::Answers {
             self.renew();
             self.ask_failsafe();
         }

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use sb_pgtypes::{Lineage, Position, SystemIdentifier};
 use sb_topology::ServerName;
 
-pub use explain::{Explanation, Gate};
+pub use explain::{Explanation, FailsafePart, Gate};
 pub use state::{ParkReason, State};
 
 use crate::mutant::Mutant;
@@ -35,7 +35,7 @@ use crate::record::{Automatic, Durability, Lease, Member, TransferId};
 use crate::table::find;
 use crate::{
     BootTime, ClusterRecord, Command, Event, GuardReport, JournalEntry, Observation, Persisted, Phase,
-    Promise, Session, Term, Timings, Trigger,
+    Promise, Session, Storage, Term, Timings, Trigger,
 };
 use answers::Answers;
 use election::Judged;
@@ -196,6 +196,7 @@ pub struct Machine {
     failsafe_news: FailsafeNews,
     /// How long the own lease should be.
     pace: Pace,
+    storage: Storage,
     /// How the succession of the lease at hand was judged last.
     judged: Option<Judged>,
 }
@@ -248,6 +249,7 @@ impl Machine {
             hold: Hold::resume(persisted.failsafe, now),
             failsafe_news: FailsafeNews::default(),
             pace: Pace::default(),
+            storage: Storage::Answers,
             judged: None,
         }
     }

@@ -76,7 +76,7 @@ impl Pace {
         longer.min(timings.ttl_ms_max.max(timings.ttl_ms))
     }
 
-    /// A renewal has counted; `stall` is how long renewals were missing, unless the failsafe bridged that.
+    /// A renewal has counted; `stall` is how long renewals were missing.
     fn measure(&mut self, round_trip: Duration, stall: Option<Duration>, timings: &Timings, now: BootTime) {
         self.note_round_trip(round_trip);
         let slow = self.mean + 2 * self.deviation;
@@ -156,10 +156,13 @@ impl Machine {
             // Another lease is another path: begin with the policy's.
             self.pace = Pace { term: self.keeper.term, ..Pace::default() };
         }
-        let stall = counted.since_last.filter(|_| !self.failsafe_news.holds);
+        if self.was_bridged(counted.round_trip) {
+            // Everybody's promise has bridged what this renewal took: no reason for a longer lease.
+            return;
+        }
         let timings = self.timings().clone();
         let before_ms = self.pace.ttl_ms(&timings);
-        self.pace.measure(counted.round_trip, stall, &timings, self.now);
+        self.pace.measure(counted.round_trip, counted.since_last, &timings, self.now);
         let ttl_ms = self.pace.ttl_ms(&timings);
         if ttl_ms != before_ms {
             let why = self.pace.why;

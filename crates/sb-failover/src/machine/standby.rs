@@ -6,7 +6,7 @@ use sb_topology::ServerName;
 use crate::mutant::Mutant;
 use crate::record::{Standing, TransferKind};
 use crate::timings::ms;
-use crate::{Command, DataDirectory, JournalEntry, Phase, Promise, Role, Trigger};
+use crate::{Command, DataDirectory, JournalEntry, Phase, Promise, Role, Storage, Trigger};
 
 use super::{AfterFence, Machine};
 
@@ -121,8 +121,12 @@ impl Machine {
         }
     }
 
-    /// Whether this server may take part in an election (R8).
+    /// Whether this server may take part in an election (R8): also not while neither its promise nor its promotion
+    /// could become durable.
     fn may_stand(&self) -> bool {
+        if self.storage == Storage::Hangs {
+            return false;
+        }
         let unsound = match &self.phase {
             Phase::Empty | Phase::Initializing | Phase::Repairing | Phase::CatchingUp { .. } => true,
             Phase::Standby | Phase::Promoting { .. } | Phase::Primary { .. } => false,

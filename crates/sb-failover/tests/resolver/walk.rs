@@ -1,6 +1,7 @@
 //! Three standbys, one confirmed commit, and everything that can happen to the writes: they succeed, fail half-way, or
 //! are applied long after they were given up; standbys come and go; the agent restarts; people change the promise.
-//! Whatever the order, every group that may elect has the commit.
+//! Whatever the order, every group that may elect has the commit: a crash at any step of a change leaves a way on (patroni
+//! #3662).
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use sb_failover::record::Request;
 use sb_failover::{
     Command, DataDirectory, Event, Follower, JournalEntry, Observation, ProposalId, ProposalResult, Role,
-    State, Term, Trigger,
+    State, Trigger,
 };
 use sb_pgtypes::SystemIdentifier;
 
@@ -478,27 +478,5 @@ impl World {
         for transaction in done {
             self.acknowledged(primary, term, transaction);
         }
-    }
-
-    /// Clients write wherever they are let in.
-    fn write(&mut self) {
-        let again = self.ns((15, 30));
-        self.after(again, What::Write);
-        for server in 0..self.servers.len() {
-            if !self.servers[server].is_primary() || !self.servers[server].postgres.clients {
-                continue;
-            }
-            let transaction = self.new_record();
-            let p = &mut self.servers[server].postgres;
-            if p.write(transaction) {
-                let term = p.term;
-                self.acknowledged(server, term, transaction);
-            }
-        }
-    }
-
-    fn acknowledged(&mut self, server: usize, term: Term, transaction: Record) {
-        self.acknowledged.push((transaction, self.now));
-        self.tell(&Happening::Acknowledged { server, term });
     }
 }

@@ -45,6 +45,25 @@ fn a_primary_whose_members_all_promise_goes_on_without_the_store() {
 }
 
 #[test]
+fn what_the_promises_have_bridged_makes_the_lease_no_longer() {
+    let mut bench = cut_off();
+    for _ in 0..100 {
+        bench.later(50);
+        if let Some((round, _)) = asked(&bench).last().cloned() {
+            agree(&mut bench, round, "other");
+        }
+    }
+    bench.held.clear();
+    bench.later(5_000);
+    bench.is(State::Leading);
+    let ttl = |c: &Command| match c {
+        Command::Propose { request: Request::Renew { ttl_ms, .. }, .. } => Some(*ttl_ms),
+        _ => None,
+    };
+    assert_eq!(bench.commands.iter().filter_map(ttl).max(), Some(3_500));
+}
+
+#[test]
 fn without_an_answer_of_everybody_it_ends_with_its_lease() {
     let mut bench = cut_off();
     bench.later(4_000);

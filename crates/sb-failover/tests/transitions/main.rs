@@ -13,5 +13,6 @@ mod primary;
 mod promotion;
 mod recovery;
 mod restart;
+mod storage;
 mod sync;
 mod witness;

@@ -1,9 +1,11 @@
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::any;
+use axum::{Json, Router};
+use sb_api::FailsafePart;
+use serde::Serialize;
 
 use crate::http::AgentView;
 
@@ -16,6 +18,30 @@ pub struct Health {
     pub postgres: Postgres,
     /// What clients may do here.
     pub serves: Serves,
+    /// Whether the cluster's durability is what was promised, as far as this server knows.
+    pub promise: Kept,
+    /// Its part while a primary goes on without the store.
+    pub failsafe: Option<FailsafePart>,
+}
+
+/// Whether confirmed commits are where they were promised to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Kept {
+    /// They are.
+    #[default]
+    Yes,
+    /// `sync` has fallen back: DEGRADED.
+    No,
+}
+
+/// The answer's body, for people and for what reads more than the status. The names are those of Patroni's answers
+/// where it has one.
+#[derive(Debug, Serialize)]
+struct Body {
+    state: &'static str,
+    role: &'static str,
+    degraded: bool,
+    failsafe_mode_is_active: bool,
 }
 
 /// Whether the decision loop runs.
@@ -70,26 +96,42 @@ pub(super) fn health_checks(view: Arc<dyn AgentView>) -> Router {
         .with_state(view)
 }
 
-async fn liveness(State(view): State<Arc<dyn AgentView>>) -> StatusCode {
-    ok_when(view.health().alive == Alive::Yes)
+type Checked = (StatusCode, Json<Body>);
+
+async fn liveness(State(view): State<Arc<dyn AgentView>>) -> Checked {
+    answer(view.health(), |health| health.alive == Alive::Yes)
 }
 
-async fn health(State(view): State<Arc<dyn AgentView>>) -> StatusCode {
-    ok_when(view.health().postgres == Postgres::Runs)
+async fn health(State(view): State<Arc<dyn AgentView>>) -> Checked {
+    answer(view.health(), |health| health.postgres == Postgres::Runs)
 }
 
-async fn primary(State(view): State<Arc<dyn AgentView>>) -> StatusCode {
-    ok_when(view.health().serves == Serves::Writes)
+async fn primary(State(view): State<Arc<dyn AgentView>>) -> Checked {
+    answer(view.health(), |health| health.serves == Serves::Writes)
 }
 
-async fn replica(State(view): State<Arc<dyn AgentView>>) -> StatusCode {
-    ok_when(view.health().serves == Serves::Reads)
+async fn replica(State(view): State<Arc<dyn AgentView>>) -> Checked {
+    answer(view.health(), |health| health.serves == Serves::Reads)
 }
 
-async fn read_only(State(view): State<Arc<dyn AgentView>>) -> StatusCode {
-    ok_when(view.health().serves != Serves::Nothing)
+async fn read_only(State(view): State<Arc<dyn AgentView>>) -> Checked {
+    answer(view.health(), |health| health.serves != Serves::Nothing)
 }
 
-const fn ok_when(condition: bool) -> StatusCode {
-    if condition { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+fn answer(health: Health, good: impl Fn(&Health) -> bool) -> Checked {
+    let status = if good(&health) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = Body {
+        state: match health.postgres {
+            Postgres::Runs => "running",
+            Postgres::Down => "stopped",
+        },
+        role: match health.serves {
+            Serves::Writes => "primary",
+            Serves::Reads => "replica",
+            Serves::Nothing => "none",
+        },
+        degraded: health.promise == Kept::No,
+        failsafe_mode_is_active: health.failsafe.is_some(),
+    };
+    (status, Json(body))
 }

@@ -22,7 +22,7 @@ mod view;
 
 pub use caller::{Access, Caller};
 pub use connection::{CONNECTION_SECONDS_MAX, REQUEST_HEAD_SECONDS_MAX, REQUEST_SECONDS_MAX};
-pub use health::{Alive, Health, Postgres, Serves, health_router};
+pub use health::{Alive, Health, Kept, Postgres, Serves, health_router};
 pub use listener::{
     ApiListener, CONNECTIONS_MAX, HealthListener, ListenError, TLS_HANDSHAKE_SECONDS_MAX, UnixListener,
 };

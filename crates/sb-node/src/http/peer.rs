@@ -80,6 +80,8 @@ struct Accepted {
 
 async fn handshake(tls: &TlsAcceptor, stream: TcpStream) -> io::Result<Accepted> {
     stream.set_nodelay(true)?;
+    // What is lost on the way is sent again without ever longer pauses (tcp(7)).
+    rustix::net::sockopt::set_tcp_thin_linear_timeouts(&stream, true)?;
     let stream = tls.accept(stream).await?;
     let session = stream.get_ref().1;
     let peer = trust::server_name(session.peer_certificates()).map_err(io::Error::other)?;

@@ -18,6 +18,7 @@ use crate::journal::Journal;
 use crate::packet_fence::PacketFence;
 use crate::persisted::Memory;
 use crate::teller::Teller;
+use crate::troubles::Troubles;
 
 /// What a driver needs.
 pub struct DriverConfig {
@@ -45,6 +46,8 @@ pub struct DriverConfig {
     pub teller: Arc<Teller>,
     /// For what people may want to know.
     pub journal: Arc<Journal>,
+    /// What is wrong here.
+    pub troubles: Arc<Troubles>,
 }
 
 /// The hands of the failover machine. Cheap to clone.

@@ -105,7 +105,8 @@ mod tests {
         let record = ClusterRecord::default();
         let example = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/show-build");
         let topology = sb_topology::load_dir(&example).unwrap().topology;
-        let wait = longest_lease(&record, &topology, &Memory::new(&layout));
+        let reserve = crate::reserve::Reserve::open(layout.reserve_file());
+        let wait = longest_lease(&record, &topology, &Memory::new(&layout, reserve));
         assert!(wait >= Duration::from_millis(record.timings.ttl_ms_max));
     }
 }

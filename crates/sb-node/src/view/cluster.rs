@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sb_api::{
-    ClusterStatus, Durability, HistoryEntry, Level, PauseStatus, Role, SCHEMA_VERSION, ServerStatus,
-    SiteStatus, Status, StoreEndpoint, StoreKind, StoreRole, StoreStatus, Verdict,
+    ClusterStatus, Durability, FailsafePart, HistoryEntry, Level, PauseStatus, Role, SCHEMA_VERSION,
+    ServerStatus, SiteStatus, Status, StoreEndpoint, StoreKind, StoreRole, StoreStatus, Verdict,
 };
 use sb_failover::ClusterRecord;
 use sb_failover::record::{self, Automatic, HandoverReason};
@@ -198,7 +198,8 @@ fn verdict(record: &ClusterRecord, servers: &[ServerStatus], store: &StoreStatus
     let Some(lease) = &record.lease else {
         return critical("the cluster has no database yet".to_owned());
     };
-    if takes_no_writes(store) {
+    let on_promises = servers.iter().any(|s| s.failsafe == Some(FailsafePart::Holds));
+    if takes_no_writes(store) && !on_promises {
         return critical(
             "this server hears no majority of the store: nobody may write on its side".to_owned(),
         );
@@ -226,7 +227,10 @@ fn verdict(record: &ClusterRecord, servers: &[ServerStatus], store: &StoreStatus
     if degraded {
         sentence.push_str("; commits wait for no other server");
     }
-    let whole = streaming == all && record.pause.is_none() && !degraded;
+    if on_promises {
+        sentence.push_str("; FAILSAFE: it goes on without the store");
+    }
+    let whole = streaming == all && record.pause.is_none() && !degraded && !on_promises;
     Verdict { level: if whole { Level::Ok } else { Level::Degraded }, sentence }
 }
 

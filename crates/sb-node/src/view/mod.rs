@@ -29,7 +29,7 @@ use tokio::sync::watch;
 use crate::boottime;
 use crate::failsafe_line::FailsafeLine;
 use crate::guard_link::GuardLink;
-use crate::http::{AgentView, Alive, Caller, Health, Postgres, Serves};
+use crate::http::{AgentView, Alive, Caller, Health, Kept, Postgres, Serves};
 use crate::journal::Journal;
 use crate::membership;
 use crate::operations::Operations;
@@ -39,6 +39,7 @@ use crate::postgres::Seen;
 use crate::recovery::to_wire;
 use crate::replicated::Replicated;
 use crate::runtime::Turn;
+use crate::troubles::Troubles;
 
 pub use recovery::RecoveryLine;
 
@@ -68,6 +69,8 @@ pub struct Agent {
     pub operations: Operations,
     /// Where primaries without a store ask, and are answered.
     pub failsafe: FailsafeLine,
+    /// What is wrong here.
+    pub troubles: Arc<Troubles>,
     /// What a recovery of the store needs.
     pub recovery: RecoveryLine,
 }
@@ -107,7 +110,14 @@ impl AgentView for Agent {
             (Some(sb_pgrepl::Role::Standby), _) => Serves::Reads,
             (Some(sb_pgrepl::Role::Primary) | None, _) => Serves::Nothing,
         };
-        Health { alive, postgres: if role.is_some() { Postgres::Runs } else { Postgres::Down }, serves }
+        let record = self.record();
+        Health {
+            alive,
+            postgres: if role.is_some() { Postgres::Runs } else { Postgres::Down },
+            serves,
+            promise: if record.lease.is_some() && record.sync.degraded { Kept::No } else { Kept::Yes },
+            failsafe: self.failsafe_part(),
+        }
     }
 
     async fn server(&self) -> ServerStatus {

@@ -1,6 +1,8 @@
 //! This server alone, from memory.
 
-use sb_api::{GuardState, GuardStatus, KernelFence, LeaseStatus, Role, ServerStatus, StoreRole, SyncState};
+use sb_api::{
+    FailsafePart, GuardState, GuardStatus, KernelFence, LeaseStatus, Role, ServerStatus, StoreRole, SyncState,
+};
 use sb_failover::State;
 use sb_pgrepl::Status;
 use sb_pgtypes::Lsn;
@@ -39,6 +41,7 @@ impl Agent {
             self.positions(&mut own, status);
         }
         own.problems = self.own_problems();
+        own.failsafe = self.failsafe_part();
         own
     }
 
@@ -121,6 +124,14 @@ impl Agent {
         Some(LeaseStatus { term: armed.term.get(), remaining_ms })
     }
 
+    pub(super) fn failsafe_part(&self) -> Option<FailsafePart> {
+        match self.turn.borrow().as_ref()?.explanation.failsafe {
+            sb_failover::FailsafePart::Nothing => None,
+            sb_failover::FailsafePart::Holds => Some(FailsafePart::Holds),
+            sb_failover::FailsafePart::Promised => Some(FailsafePart::Promised),
+        }
+    }
+
     fn guard_status(&self) -> GuardStatus {
         let Some(status) = self.guard.status().borrow().clone() else {
             return GuardStatus { state: GuardState::Missing, fence_in_ms: None, postmaster: None };
@@ -155,6 +166,7 @@ impl Agent {
             let turn = self.turn.borrow();
             problems.extend(turn.as_ref().map(|turn| turn.explanation.next.clone()));
         }
+        problems.extend(self.troubles.sentences());
         problems
     }
 }

@@ -10,15 +10,15 @@ use std::time::Duration;
 
 use fake::{Bundles, FakeAgent, agent, operation};
 use sb_api::{
-    EventsQuery, ExplainQuery, FailoverRequest, JoinAnswer, JoinRequest, OperationState, PauseRequest,
-    RecoverRequest, RejoinRequest, SwitchoverRequest,
+    EventsQuery, ExplainQuery, FailoverRequest, FailsafePart, JoinAnswer, JoinRequest, OperationState,
+    PauseRequest, RecoverRequest, RejoinRequest, SwitchoverRequest,
 };
 use sb_client::state::{Scope, Token, Tokens};
 use sb_client::trust::{self, Alpn, Authority, Credentials};
 use sb_client::{CallError, Client, Target};
 use sb_node::http::{
-    Alive, ApiListener, BODY_BYTES_MAX, Health, HealthListener, ListenError, PeerListener, Postgres, Serves,
-    UnixListener, health_router, router,
+    Alive, ApiListener, BODY_BYTES_MAX, Health, HealthListener, Kept, ListenError, PeerListener, Postgres,
+    Serves, UnixListener, health_router, router,
 };
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -323,11 +323,21 @@ async fn health_checks_follow_the_agent_and_work_without_a_host_header() {
     let states = [
         (Health::default(), [503, 503, 503, 503, 503, 503, 404]),
         (
-            Health { alive: Alive::Yes, postgres: Postgres::Runs, serves: Serves::Writes },
+            Health {
+                alive: Alive::Yes,
+                postgres: Postgres::Runs,
+                serves: Serves::Writes,
+                ..Health::default()
+            },
             [200, 200, 200, 200, 503, 200, 404],
         ),
         (
-            Health { alive: Alive::Yes, postgres: Postgres::Runs, serves: Serves::Reads },
+            Health {
+                alive: Alive::Yes,
+                postgres: Postgres::Runs,
+                serves: Serves::Reads,
+                ..Health::default()
+            },
             [200, 200, 503, 503, 200, 200, 404],
         ),
     ];
@@ -337,6 +347,30 @@ async fn health_checks_follow_the_agent_and_work_without_a_host_header() {
             assert_eq!(check(path).await, status, "{path} with {health:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_health_answer_says_degraded_and_failsafe_without_another_status() {
+    let agent = agent();
+    *agent.health.lock().unwrap() = Health {
+        alive: Alive::Yes,
+        postgres: Postgres::Runs,
+        serves: Serves::Writes,
+        promise: Kept::No,
+        failsafe: Some(FailsafePart::Holds),
+    };
+    let listener = HealthListener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = listener.address().unwrap();
+    let stop = CancellationToken::new();
+    tokio::spawn(listener.serve(health_router(agent), stop.clone()));
+    let _stop = stop.drop_guard();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /primary HTTP/1.0\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert_eq!(answer.split(' ').nth(1), Some("200"), "{answer}");
+    let body = r#"{"state":"running","role":"primary","degraded":true,"failsafe_mode_is_active":true}"#;
+    assert!(answer.ends_with(body), "{answer}");
 }
 
 #[tokio::test]

@@ -33,8 +33,13 @@ const PROFILES: [(&str, FailoverProfile); 3] = [
     ("custom", FailoverProfile::Custom),
 ];
 
-const DURABILITIES: [(&str, Durability); 3] =
-    [("async", Durability::Async), ("sync", Durability::Sync), ("strict", Durability::Strict)];
+/// `available` is another name for `sync`: it falls back rather than let commits wait for ever.
+const DURABILITIES: [(&str, Durability); 4] = [
+    ("async", Durability::Async),
+    ("sync", Durability::Sync),
+    ("strict", Durability::Strict),
+    ("available", Durability::Sync),
+];
 
 const FAILSAFES: [(&str, Failsafe); 2] = [("off", Failsafe::Off), ("on", Failsafe::On)];
 

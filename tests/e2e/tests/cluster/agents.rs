@@ -43,7 +43,7 @@ pub fn killed(inside: &Inside) {
     });
 }
 
-fn part(scene: &Scene, place: Place, part: Part) -> Option<i32> {
+pub fn part(scene: &Scene, place: Place, part: Part) -> Option<i32> {
     let processes = scene.lab().host(place)?.processes().expect("processes");
     processes.iter().find(|process| process.part() == Some(part)).map(|process| process.pid)
 }

@@ -7,6 +7,7 @@ use crate::OpenError;
 use crate::limits::{ENTRY_BYTES_MAX, RECORD_BYTES_MAX};
 use crate::replica::{Disk, DiskContent, DiskError, Record, Snapshot};
 
+use super::super::config::MakeRoom;
 use super::frame;
 use super::identity::{Directory, failed, replace_file, sync_directory};
 use super::recovery::NewFiles;
@@ -22,6 +23,7 @@ pub(crate) struct FileDisk {
     directory: Directory,
     log: File,
     end: u64,
+    make_room: MakeRoom,
 }
 
 impl FileDisk {
@@ -37,7 +39,7 @@ impl FileDisk {
         if content.snapshot.is_some() {
             settle_first_snapshot(&directory)?;
         }
-        Ok(Self { directory, log, end })
+        Ok(Self { directory, log, end, make_room: MakeRoom::none() })
     }
 
     /// The files that [`create`](Self::create) would write, as bytes.
@@ -74,7 +76,16 @@ impl FileDisk {
             tracing::warn!(torn_bytes, "cut off the record that was being written when the server died");
             log.set_len(end).and_then(|()| log.sync_all()).map_err(failed("cut", &path))?;
         }
-        Ok((Self { directory, log, end }, content))
+        Ok((Self { directory, log, end, make_room: MakeRoom::none() }, content))
+    }
+
+    /// The same, with somebody who makes room when there is none.
+    pub(crate) fn with_room_from(self, make_room: MakeRoom) -> Self {
+        Self { make_room, ..self }
+    }
+
+    fn replace_whole(&self, path: &Path, bytes: &[u8]) -> Result<File, DiskError> {
+        self.make_room.until_it_fits(|| replace_file(path, bytes).map_err(full_or_fatal(path)))
     }
 
     /// Gives the directory back.
@@ -99,7 +110,7 @@ impl FileDisk {
 impl Disk for FileDisk {
     fn append(&mut self, record: &Record) -> Result<(), DiskError> {
         let bytes = encode(&self.directory.log(), record)?;
-        self.write_log(&bytes)?;
+        self.make_room.until_it_fits(|| self.write_log(&bytes))?;
         self.end += bytes.len() as u64;
         Ok(())
     }
@@ -107,12 +118,12 @@ impl Disk for FileDisk {
     fn replace(&mut self, snapshot: &Snapshot, log: &Record) -> Result<(), DiskError> {
         let (snapshot_path, log_path) = (self.directory.snapshot(), self.directory.log());
         let bytes = encode(&snapshot_path, snapshot)?;
-        replace_file(&snapshot_path, &bytes).map_err(full_or_fatal(&snapshot_path))?;
+        self.replace_whole(&snapshot_path, &bytes)?;
         let mut bytes = Vec::new();
         for part in split(log) {
             bytes.extend(encode(&log_path, &part)?);
         }
-        self.log = replace_file(&log_path, &bytes).map_err(full_or_fatal(&log_path))?;
+        self.log = self.replace_whole(&log_path, &bytes)?;
         self.end = bytes.len() as u64;
         Ok(())
     }
