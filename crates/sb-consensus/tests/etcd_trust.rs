@@ -111,7 +111,7 @@ async fn who_is_not_trusted_by_etcd_or_does_not_trust_it_gets_nowhere_and_is_tol
     is_refused(stranger, "certificate").await;
 
     let anonymous = EtcdConfig { login: None, ..config(&etcd, login.path(), "e", PASSWORD) };
-    is_refused(anonymous, "user name is empty").await;
+    is_refused(anonymous, "it refused (4").await;
 
     assert_eq!(a.read(WITHIN).await.unwrap().words, ["kept"]);
 }

@@ -120,7 +120,7 @@ fn proof_for(
     position: &Position,
     mutant: Option<Mutant>,
 ) -> Result<Proof, Rejection> {
-    if record.prove(by, position, Proof::EndOfWal, None).is_ok() {
+    if record.prove(by, position, Proof::EndOfWal, mutant).is_ok() {
         return Ok(Proof::EndOfWal);
     }
     let proof = if record.sync.durability.is_synchronous() { Proof::Quorum } else { Proof::LagBound };

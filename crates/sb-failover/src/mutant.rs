@@ -31,4 +31,12 @@ pub enum Mutant {
     FailsafeFrozenAgrees,
     /// R10: a member that the holder cannot know takes over.
     StrangerTakesOver,
+    /// L5: a server promotes without looking at what is left of its lease.
+    PromoteLate,
+    /// R4: reports outlive the renewal that voids them.
+    StaleReports,
+    /// R11: the receiver of a hand-over does not have to have the end of the log.
+    HandOverUnproven,
+    /// R6: PostgreSQL waits for a set before elections count on it.
+    PostgresFirst,
 }

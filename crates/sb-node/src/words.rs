@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use sb_failover::record::Durability;
-use sb_failover::{Candidate, FailsafeRefusal, Gate, JournalEntry, Judgement, PaceReason, State};
+use sb_failover::{Candidate, FailsafeRefusal, Gate, JournalEntry, Judgement, PaceReason, Seq, State};
+use sb_pgtypes::Position;
 use sb_topology::ServerName;
 
 use crate::journal::Entry;
@@ -15,21 +16,9 @@ pub fn entry(entry: &JournalEntry) -> Entry {
         JournalEntry::Moved { from, trigger, to } => {
             Entry::new("machine.moved", format!("from {from} to {to}")).detail(format!("{trigger:?}"))
         }
-        JournalEntry::Detected { holder, term, seq } => {
-            let message = format!("`{holder}` no longer renews its lease");
-            Entry::new("failover.detected", message)
-                .term(term.get())
-                .detail(format!("The last renewal was {seq}."))
-        }
-        JournalEntry::Frozen { term, position } => {
-            Entry::new("failover.frozen", "this server takes nothing more from the primary")
-                .term(term.get())
-                .detail(format!("It stands at {}.", place(position)))
-        }
-        JournalEntry::Fetching { source, until } => {
-            Entry::new("failover.fetching", format!("this server fetches from `{source}` what it lacks"))
-                .detail(format!("Up to {}.", place(until)))
-        }
+        JournalEntry::Detected { holder, term, seq } => detected(holder, *seq).term(term.get()),
+        JournalEntry::Frozen { term, position } => frozen(position).term(term.get()),
+        JournalEntry::Fetching { source, until } => fetching(source, until),
         JournalEntry::Elected { term, from } => {
             let message = format!("this server holds the lease that `{from}` held");
             Entry::new("failover.elected", message).term(term.get())
@@ -44,13 +33,7 @@ pub fn entry(entry: &JournalEntry) -> Entry {
         JournalEntry::Fenced { term } => {
             Entry::new("fence.proven", "no process of PostgreSQL is left").term(term.get())
         }
-        JournalEntry::Released { term, to } => {
-            let message = match to {
-                Some(to) => format!("the lease was given back for `{to}`"),
-                None => "the lease was given back".to_owned(),
-            };
-            Entry::new("lease.released", message).term(term.get())
-        }
+        JournalEntry::Released { term, to } => released(to.as_ref()).term(term.get()),
         JournalEntry::Following { upstream, term } => {
             Entry::new("postgres.following", format!("this server follows `{upstream}`")).term(term.get())
         }
@@ -87,9 +70,7 @@ pub fn entry(entry: &JournalEntry) -> Entry {
             deadline_passed(*ago_ms, *lead_ms).term(term.get())
         }
         JournalEntry::Claiming { term, own, told, missing_bytes, silent_ms } => {
-            let told = told.as_ref().map(place);
-            let detail = claim(&place(own), told.as_deref(), *missing_bytes, *silent_ms);
-            Entry::new("failover.claiming", "this server asks for the lease").term(term.get()).detail(detail)
+            claiming(own, told.as_ref(), *missing_bytes, *silent_ms).term(term.get())
         }
         JournalEntry::Judged(judgement) => judged(judgement),
         JournalEntry::OperationFailed { operation, detail } => {
@@ -156,17 +137,40 @@ fn deadline_passed(ago_ms: u64, lead_ms: u64) -> Entry {
         .detail(format!("The deadline passed {ago_ms} ms ago; the lease itself ends {lead_ms} ms after it."))
 }
 
-fn claim(own: &str, told: Option<&str>, missing_bytes: Option<u64>, silent_ms: u64) -> String {
+fn detected(holder: &ServerName, seq: Seq) -> Entry {
+    Entry::new("failover.detected", format!("`{holder}` no longer renews its lease"))
+        .detail(format!("The last renewal was {seq}."))
+}
+
+fn frozen(position: &Position) -> Entry {
+    Entry::new("failover.frozen", "this server takes nothing more from the primary")
+        .detail(format!("It stands at {}.", place(position)))
+}
+
+fn fetching(source: &ServerName, until: &Position) -> Entry {
+    Entry::new("failover.fetching", format!("this server fetches from `{source}` what it lacks"))
+        .detail(format!("Up to {}.", place(until)))
+}
+
+fn released(to: Option<&ServerName>) -> Entry {
+    let message = match to {
+        Some(to) => format!("the lease was given back for `{to}`"),
+        None => "the lease was given back".to_owned(),
+    };
+    Entry::new("lease.released", message)
+}
+
+fn claiming(own: &Position, told: Option<&Position>, missing_bytes: Option<u64>, silent_ms: u64) -> Entry {
     let missing = match missing_bytes {
         Some(0) => "all of that is here".to_owned(),
         Some(bytes) => format!("{bytes} bytes of that are missing here"),
         None => "how much of that is here cannot be said".to_owned(),
     };
-    let told = told.map_or("nothing".to_owned(), str::to_owned);
-    format!(
+    let (own, told) = (place(own), told.map_or("nothing".to_owned(), place));
+    Entry::new("failover.claiming", "this server asks for the lease").detail(format!(
         "It stands at {own}. The primary's last word, {silent_ms} ms ago, was {told}: {missing}. What it confirmed \
          after that word is not known."
-    )
+    ))
 }
 
 fn fell_back(silent: &BTreeSet<ServerName>) -> Entry {
@@ -191,6 +195,6 @@ fn names(servers: &BTreeSet<ServerName>) -> String {
     servers.iter().map(|server| format!("`{server}`")).collect::<Vec<_>>().join(", ")
 }
 
-fn place(position: &sb_pgtypes::Position) -> String {
+fn place(position: &Position) -> String {
     format!("{} on timeline {}", position.flushed, position.lineage.current())
 }

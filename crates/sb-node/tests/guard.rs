@@ -84,6 +84,11 @@ async fn the_deadline_ends_a_program_that_ignores_signals_and_its_runaway_child(
     assert!(!pids.into_iter().any(is_alive));
     let status = guard.status(REPLY).await.unwrap();
     assert_eq!((status.postmaster, status.fenced, status.fences), (Postmaster::Absent, Some(term(FIVE)), 1));
+    let fallen = status.fallen.unwrap();
+    assert_eq!(fallen.term, term(FIVE));
+    assert_eq!(fallen.gone_at.since(fallen.deadline).as_millis(), u128::from(took_ms));
+    guard.arm(term(FIVE + 1), in_ms(60_000), REPLY).await.unwrap();
+    assert_eq!(guard.status(REPLY).await.unwrap().fallen, None, "it concerns nobody any more");
 }
 
 #[tokio::test]

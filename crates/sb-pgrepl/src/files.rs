@@ -20,31 +20,38 @@ pub(crate) async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Sen
 }
 
 /// Writes a file whole: beside it, synced, renamed, directory synced. A file that has the bytes already is left alone.
+///
+/// Nothing stays beside it: a base backup of a data directory fails at a file that PostgreSQL may not read, and what
+/// is left of an attempt that a full disk or a kill has cut short is one.
 pub(crate) fn write_durably(
     path: &Path,
     bytes: &[u8],
     mode: u32,
     owner: Option<RunAs>,
 ) -> Result<(), FileError> {
-    if fs::read(path).is_ok_and(|present| present == bytes) {
-        return Ok(());
-    }
     let mut temporary = path.to_owned().into_os_string();
     temporary.push(".tmp");
     let temporary = PathBuf::from(temporary);
-    write_new(&temporary, bytes, mode).map_err(FileError::on("write", &temporary))?;
-    if let Some(owner) = owner {
-        owner.own(&temporary)?;
+    if fs::read(path).is_ok_and(|present| present == bytes) {
+        return remove_durably(&temporary);
+    }
+    if let Err(error) = write_new(&temporary, bytes, mode, owner) {
+        // The error that is told is the one that came first.
+        let _ = fs::remove_file(&temporary);
+        return Err(error);
     }
     rename_durably(&temporary, path)
 }
 
-fn write_new(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+fn write_new(path: &Path, bytes: &[u8], mode: u32, owner: Option<RunAs>) -> Result<(), FileError> {
+    let fail = || FileError::on("write", path);
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(path).map_err(fail())?;
     // Before the content: a secret is never readable for others, not even for a moment.
-    file.set_permissions(Permissions::from_mode(mode))?;
-    file.write_all(bytes)?;
-    file.sync_all()
+    file.set_permissions(Permissions::from_mode(mode)).map_err(fail())?;
+    if let Some(owner) = owner {
+        owner.own(path)?;
+    }
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(fail())
 }
 
 /// Renames, and returns once that is on disk.
@@ -137,6 +144,31 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file stays behind");
+    }
+
+    #[test]
+    fn what_an_attempt_that_was_cut_short_has_left_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sb.conf");
+        for bytes in [&b"one"[..], b"one", b"two"] {
+            fs::write(dir.path().join("sb.conf.tmp"), b"tw").unwrap();
+            write_durably(&path, bytes, 0o600, None).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), bytes);
+            assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        }
+    }
+
+    /// `/dev/full` takes no byte, as a full disk does.
+    #[test]
+    fn an_attempt_that_fails_leaves_nothing_and_the_file_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sb.conf");
+        write_durably(&path, b"one", 0o600, None).unwrap();
+        std::os::unix::fs::symlink("/dev/full", dir.path().join("sb.conf.tmp")).unwrap();
+        // Whether the mode or the content is refused depends on who runs this.
+        assert!(write_durably(&path, b"two", 0o666, None).is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -68,6 +68,8 @@ pub const RULES: &[Rule] = &[
     rule("sb-e2e", 4, &["sb-client", "sb-api", "sb-topology", "sb-lab"]),
     rule("sb-bench", 4, &["sb-client", "sb-api", "sb-topology", "sb-lab"]),
     rule("sb-gate", 4, &["sb-api"]),
+    // The two pure cores, run together on models of everything else.
+    rule("sb-sim", 4, &["sb-consensus", "sb-failover", "sb-topology"]),
 ];
 
 const fn rule(package: &'static str, level: u8, may_use: &'static [&'static str]) -> Rule {

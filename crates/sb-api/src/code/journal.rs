@@ -41,6 +41,12 @@ pub(super) const EVENTS: &[Row] = &[
         "When this is not the first start of a new cluster, stop this server: it has lost its state. docs/operations.md says how to bring it back.",
     ],
     [
+        "store.reached",
+        "This server's policy.json names other addresses of the etcd, or another trust in it, than the topology in force.",
+        "The server reaches the store as its own file says.",
+        "Nothing while the addresses change. In the end every server's policy.json should say the same.",
+    ],
+    [
         "store.rejected",
         "The cluster's record did not take a proposal of this server, because something else had been recorded before.",
         "The server looks at the record again and goes on from there.",
@@ -69,6 +75,12 @@ pub(super) const EVENTS: &[Row] = &[
         "The next primary lacks log that another frozen server has, and fetches it before it takes over.",
         "It gives up after a bounded time, and the election goes on.",
         NOTHING,
+    ],
+    [
+        "failover.claiming",
+        "This server asks for the lease; the detail says what it lacks of the old primary's last word.",
+        "The store takes or refuses that, and every server sees which.",
+        "Where commits wait for nobody, the lacking bytes and what was written after that word may be lost.",
     ],
     [
         "failover.elected",
@@ -106,12 +118,30 @@ pub(super) const EVENTS: &[Row] = &[
         "The agent looks again after every start.",
         "Put settings of your own into the agent's options (`--postgres-setting`), not into ALTER SYSTEM.",
     ],
+    [
+        "clients.opening",
+        "This server is about to let clients in: from here on one of them may write.",
+        "It says so again when the change is confirmed.",
+        NOTHING,
+    ],
     ["clients.open", "Clients may write on this server.", "They may until its lease ends.", NOTHING],
     [
         "fence.proven",
         "It is proven that no process of PostgreSQL is left on this server.",
         "The lease is given back or the server follows the next primary.",
         NOTHING,
+    ],
+    [
+        "lease.ended",
+        "No renewal counted before the deadline, so this server may not write any more.",
+        "PostgreSQL is ended; it starts again when this server is given the lease, or follows who has it.",
+        "Look at the network to the other sites, or at the store, at that moment.",
+    ],
+    [
+        "guard.fenced",
+        "The guard ended PostgreSQL at the deadline of its lease; the detail says when that was.",
+        "The agent starts PostgreSQL again when it may, as a primary or as a standby.",
+        "When the agent was stopped or away then, its own log says why.",
     ],
     [
         "lease.released",
@@ -170,7 +200,7 @@ pub(super) const EVENTS: &[Row] = &[
     [
         "slot.budget",
         "What replication slots may keep was set anew, because the room on the disk has changed.",
-        NOTHING,
+        "A slot that keeps more than that is given up.",
         NOTHING,
     ],
     [
@@ -182,7 +212,7 @@ pub(super) const EVENTS: &[Row] = &[
     [
         "disk.room",
         "The disk under the agent's state has room again, and the reserve is whole.",
-        NOTHING,
+        "PostgreSQL is started and follows.",
         NOTHING,
     ],
     [

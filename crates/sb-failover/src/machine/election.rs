@@ -115,7 +115,7 @@ impl Machine {
         let record = self.record.as_ref()?;
         let released = record.lease.as_ref()?.released.as_ref()?;
         let mine = released.to.as_ref() == Some(&self.config.me);
-        let proven = record.prove(&self.config.me, position, Proof::EndOfWal, None).is_ok();
+        let proven = record.prove(&self.config.me, position, Proof::EndOfWal, self.mutant).is_ok();
         (mine && proven).then_some(Proof::EndOfWal)
     }
 

@@ -51,7 +51,8 @@ impl Machine {
             }
             return self.go(Trigger::Deposed);
         }
-        if self.may_be_writable() {
+        let blind = self.state == State::Promoting && self.mutant == Some(crate::mutant::Mutant::PromoteLate);
+        if self.may_be_writable() && !blind {
             let over = self.fence_at();
             if over.is_none_or(|at| self.reached(at)) {
                 self.journal_deadline(over);

@@ -1,5 +1,6 @@
 //! From the lease of a new term to a primary with clients.
 
+use crate::mutant::Mutant;
 use crate::record::Standing;
 use crate::timings::ms;
 use crate::{Command, JournalEntry, Phase, Request, Role, Trigger};
@@ -51,6 +52,9 @@ impl Machine {
 
     /// L5: enough of the lease is left, and the guard will end it.
     fn may_promote(&self) -> bool {
+        if self.mutant == Some(Mutant::PromoteLate) {
+            return true;
+        }
         self.guard_is_armed() && self.lease_lasts(self.timings().promote_budget_ms)
     }
 

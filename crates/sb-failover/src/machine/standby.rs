@@ -80,6 +80,10 @@ impl Machine {
     }
 
     fn copy_is_unsound(&self) -> bool {
+        // A lease that came late ended the repair, and was given back.
+        if self.phase == Phase::Repairing {
+            return true;
+        }
         let Some(postgres) = &self.postgres else {
             return false;
         };

@@ -61,6 +61,14 @@ struct Gathered {
     past_barrier: BTreeSet<ServerName>,
 }
 
+impl Gathered {
+    /// Whether the record may already promise less than is known here. PostgreSQL was started with the set that is
+    /// known, which can be a looser one than it had when that change was proposed.
+    fn is_in_doubt(&self) -> bool {
+        self.late == Late::Possible && concerns(&self.sync)
+    }
+}
+
 impl Machine {
     pub(super) fn is_synchronous(&self) -> bool {
         self.record.as_ref().is_some_and(|r| r.sync.durability.is_synchronous())
@@ -120,7 +128,7 @@ impl Machine {
             return false;
         };
         let sync = &gathered.sync;
-        if !sync.allows_clients(self.keeper.term) {
+        if !sync.allows_clients(self.keeper.term) || gathered.is_in_doubt() {
             return false;
         }
         if !sync.durability.is_synchronous() || sync.degraded {
@@ -144,7 +152,20 @@ impl Machine {
         if self.sync_change_is_open(&gathered.sync) {
             return;
         }
+        // Before clients come in, so that what they see confirmed is what elections count on.
+        let opening = end.is_some();
+        if opening && gathered.is_in_doubt() {
+            return self.put_sync(gathered.sync, Change::Void);
+        }
         match next(&self.situation(&gathered)) {
+            Step::Record { change: Change::Set { voters, .. }, .. }
+                if self.mutant == Some(Mutant::PostgresFirst)
+                    && self.setting.as_ref().is_some_and(|s| voters.len() > s.sync.names.len()) =>
+            {
+                let number = gathered.sync.number;
+                let sync = SyncStandbys { number, names: voters };
+                self.begin(|op| Command::SetSyncStandbys { op, sync });
+            }
             Step::Rest(_) => {}
             Step::Postgres { number, names, .. } => {
                 let sync = SyncStandbys { number, names };

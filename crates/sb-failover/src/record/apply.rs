@@ -31,7 +31,11 @@ impl ClusterRecord {
             Request::Remove { server } => self.remove(server),
             Request::Renew { holder, incarnation, term, renewal, ttl_ms, position, admissions } => {
                 let claim = (holder, *incarnation, *term);
+                let stale = self.reports.clone();
                 self.renew(claim, *renewal, *ttl_ms, position.as_ref())?;
+                if mutant == Some(Mutant::StaleReports) {
+                    self.outlive(stale);
+                }
                 self.strangers.retain(|_, admission| *admission > *admissions);
                 Ok(())
             }
@@ -101,6 +105,15 @@ impl ClusterRecord {
             self.strangers.insert(server.clone(), self.admissions);
         }
         Ok(())
+    }
+
+    /// Reports of the lease before count for the lease as it is.
+    fn outlive(&mut self, stale: std::collections::BTreeMap<ServerName, super::Report>) {
+        let lease = self.lease.as_ref().map(|l| (l.term, l.seq));
+        for (server, report) in stale {
+            let (term, seq) = lease.unwrap_or((report.term, report.seq));
+            self.reports.insert(server, super::Report { term, seq, ..report });
+        }
     }
 
     fn remove(&mut self, server: &ServerName) -> Outcome {

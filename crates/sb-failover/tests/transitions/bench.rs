@@ -111,6 +111,8 @@ pub struct Bench {
     pub judged: Vec<Judgement>,
     /// Every command but the journal's, in order, also those that are held.
     pub commands: Vec<Command>,
+    /// Every entry of the journal, each with how many commands came before it.
+    pub told: Vec<(usize, JournalEntry)>,
 }
 
 impl Bench {
@@ -154,6 +156,7 @@ impl Bench {
             moves: Vec::new(),
             judged: Vec::new(),
             commands: Vec::new(),
+            told: Vec::new(),
         }
     }
 
@@ -204,8 +207,9 @@ impl Bench {
     }
 
     pub fn carry_out(&mut self, command: Command) {
-        if !matches!(command, Command::Journal(_)) {
-            self.commands.push(command.clone());
+        match &command {
+            Command::Journal(entry) => self.told.push((self.commands.len(), entry.clone())),
+            _ => self.commands.push(command.clone()),
         }
         if self.held.contains(&command.name()) {
             return;

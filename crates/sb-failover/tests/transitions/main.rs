@@ -7,6 +7,7 @@ mod boot;
 mod chosen;
 mod failsafe;
 mod guard;
+mod journal;
 mod judged;
 mod manual;
 mod primary;

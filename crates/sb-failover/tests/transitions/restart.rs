@@ -92,3 +92,16 @@ fn a_restarted_primary_is_killed_when_another_server_has_the_lease() {
     bench.show_record(deposed(bench.record.clone()));
     bench.took(State::Reopening, Trigger::Deposed);
 }
+
+/// R8. A takeover that was proposed before the repair began may be applied in the middle of it.
+#[test]
+fn a_half_made_copy_is_not_started_after_a_late_lease_was_given_back() {
+    let mut bench = Bench::joiner(Phase::Repairing, Role::Stopped);
+    bench.record = founded_by("us");
+    let mut bench = bench.begin();
+    bench.later(3_000);
+    bench.took(State::Repairing, Trigger::LeaseMineNoData);
+    bench.took(State::Releasing, Trigger::GivenBack);
+    bench.is(State::Repairing);
+    assert!(bench.issued("StartStandby").is_empty());
+}

@@ -157,6 +157,42 @@ fn a_shrink_that_may_come_late_is_voided_before_the_set_grows_back() {
     assert_eq!(bench.record.apply(&request), Err(Rejection::SyncStep), "what was lost comes now");
 }
 
+/// It is started with the voters that it knows, and they may be fewer by now: what one of those confirms that have
+/// left, no election would look for.
+#[test]
+fn a_restarted_primary_voids_what_may_come_late_before_clients_are_in() {
+    let mut bench = settled();
+    streams(&mut bench, &["c"]);
+    bench.later(10_500);
+    let mut bench = held(bench, &["Propose"]);
+    streams(&mut bench, &["c"]);
+    bench.later(100);
+    streams(&mut bench, &["c"]);
+    let shrink = bench.commands.last().unwrap().clone();
+    assert_eq!(set_sync(&shrink).unwrap().1.voters.len(), 1, "{shrink:?}");
+    let Command::Propose { id, request } = shrink else { unreachable!() };
+    bench.tell(Event::ProposalDone { id, result: ProposalResult::Ambiguous });
+
+    let before = bench.commands.len();
+    bench.crash();
+    bench.held.clear();
+    let held: Vec<_> = bench.commands.iter().filter(|c| set_sync(c).is_some()).cloned().collect();
+    for command in held {
+        let Command::Propose { id, .. } = command else { unreachable!() };
+        bench.tell(Event::ProposalDone { id, result: ProposalResult::Ambiguous });
+    }
+    for _ in 0..6 {
+        streams(&mut bench, &["b", "c"]);
+        bench.later(500);
+    }
+    bench.is(State::Leading);
+    let since = &bench.commands[before..];
+    let voided = since.iter().position(|c| set_sync(c).is_some_and(|(e, s)| *s == e.voided())).unwrap();
+    let opened = since.iter().position(|c| c.name() == "OpenClients").unwrap();
+    assert!(voided < opened, "{since:?}");
+    assert_eq!(bench.record.apply(&request), Err(Rejection::SyncStep), "what was lost comes now");
+}
+
 #[test]
 fn sync_falls_back_on_record_before_commits_stop_waiting() {
     let mut bench = settled();

@@ -311,8 +311,10 @@ async fn read(socket: Arc<AsyncFd<OwnedFd>>, waiting: Arc<Waiting>, events: mpsc
         match wire::decode(&buffer[..length]) {
             Some(FromGuard::Reply { id, reply }) => {
                 let waiter = waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-                // Who stopped waiting has been told so by its own deadline.
-                let _ = waiter.map(|waiter| waiter.send(reply));
+                if let Some(waiter) = waiter {
+                    // Who stopped waiting has been told so by its own deadline.
+                    let _ = waiter.send(reply);
+                }
             }
             // An embedder that does not read, or dropped, its events would miss an exit: better no connection.
             Some(FromGuard::Event(event)) => {

@@ -25,7 +25,7 @@ use crate::{AgentError, Layout};
 
 /// Longest wait for the answers of all others, in milliseconds. A primary whose agent was started again has its lease to
 /// renew.
-const ASK_MS_MAX: u64 = 700;
+const ASK_MS_MAX: u64 = 1_000;
 
 /// Between two rounds of asking while the store has no leader, in milliseconds.
 const ROUND_ALONE_MS: u64 = 2_000;
@@ -137,7 +137,8 @@ impl BranchWatch {
     /// Runs until the agent stops.
     pub async fn run(self) {
         let mut heard = Heard::read(&self.layout).unwrap_or_default();
-        let mut since_asked = Duration::ZERO;
+        // The first round always asks: at the start nobody may have answered in time.
+        let mut since_asked = Duration::from_millis(ROUND_LED_MS);
         let round = Duration::from_millis(ROUND_ALONE_MS);
         loop {
             tokio::select! {

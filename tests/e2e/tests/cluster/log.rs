@@ -9,10 +9,6 @@ use sb_lab::stage::Inside;
 use crate::durability::{close_port, open_port};
 use crate::scene::{FAILOVER, REJOIN, Scene};
 
-/// About 4 MiB of log: four times the bound of an automatic failover.
-const FILL: &str = "create table if not exists show_build_fill (line text);
-                    insert into show_build_fill select repeat('x', 1000) from generate_series(1, 4000)";
-
 fn flushed(picture: &Picture, place: Place) -> Option<String> {
     picture.server(place)?.status.as_ref()?.flushed_lsn.clone()
 }

@@ -25,6 +25,9 @@ const UP_LIMIT: Duration = Duration::from_secs(180);
 /// Until every server follows the primary again after a fault.
 const WHOLE_LIMIT: Duration = Duration::from_secs(150);
 
+/// How long clients go on after the last fault.
+const CALM: Duration = Duration::from_secs(5);
+
 /// Between two looks at the cluster.
 const LOOK_AGAIN: Duration = Duration::from_millis(300);
 
@@ -171,21 +174,30 @@ impl Run<'_> {
                 Weather::Storms => nemesis.storm(),
             };
             self.blow(storm, blows).await?;
-            let began = Instant::now();
-            let whole = whole(self.lab, WHOLE_LIMIT).await;
-            self.journals.gather(self.lab).await;
-            if !whole {
-                let table = crate::demo::table(&Picture::take(self.lab).await).join("\n");
-                self.tell(&format!("not whole after {WHOLE_LIMIT:?}\n{table}"));
-                let what =
-                    format!("the cluster was not whole {WHOLE_LIMIT:?} after the last fault had ended");
-                self.ended_early = Some(what);
+            if !self.becomes_whole(workload).await {
                 return Ok(());
             }
+        }
+        // What the last fault does shows in the clients' history, as that of all others.
+        tokio::time::sleep(CALM).await;
+        self.becomes_whole(workload).await;
+        Ok(())
+    }
+
+    async fn becomes_whole(&mut self, workload: &Workload) -> bool {
+        let began = Instant::now();
+        let whole = whole(self.lab, WHOLE_LIMIT).await;
+        self.journals.gather(self.lab).await;
+        if whole {
             let (seconds, written) = (began.elapsed().as_secs_f64(), workload.acknowledged());
             self.tell(&format!("  whole again after {seconds:.1} s; {written} writes acknowledged"));
+        } else {
+            let table = crate::demo::table(&Picture::take(self.lab).await).join("\n");
+            self.tell(&format!("not whole after {WHOLE_LIMIT:?}\n{table}"));
+            let what = format!("the cluster was not whole {WHOLE_LIMIT:?} after the last fault had ended");
+            self.ended_early = Some(what);
         }
-        Ok(())
+        whole
     }
 }
 

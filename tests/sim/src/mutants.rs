@@ -1,0 +1,123 @@
+//! Rules that are broken on purpose, one at a time: a simulation that does not notice proves nothing about the rule.
+
+use sb_failover::mutant::Mutant;
+
+use crate::{Profile, Words, run};
+
+/// A broken rule, and how soon it must be noticed.
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    /// As `--mutant` knows it.
+    pub name: &'static str,
+    /// The rule that it breaks.
+    pub rule: &'static str,
+    /// What is changed.
+    pub mutant: Mutant,
+    /// On which profile it is looked for.
+    pub profile: &'static str,
+    /// Within how many schedules it has to be caught.
+    pub schedules_max: u64,
+    /// By one of these invariants.
+    pub by: &'static [&'static str],
+}
+
+const TWO_PRIMARIES: &[&str] = &["one_writer", "fenced_before_promote"];
+const LOST: &[&str] = &["no_lost_acknowledged_commit", "takeover_has_everything"];
+
+const fn case(
+    name: &'static str,
+    rule: &'static str,
+    mutant: Mutant,
+    profile: &'static str,
+    schedules_max: u64,
+    by: &'static [&'static str],
+) -> Case {
+    Case { name, rule, mutant, profile, schedules_max, by }
+}
+
+/// Every one there is.
+pub const MUTANTS: &[Case] = &[
+    case("count-from-receipt", "L1", Mutant::CountFromReceipt, "adversarial-async", 300, TWO_PRIMARIES),
+    case("no-drift-margin", "L2", Mutant::NoDriftMargin, "adversarial-async", 300, TWO_PRIMARIES),
+    case("no-compare-and-set", "L3", Mutant::NoCompareAndSet, "adversarial-async", 1_000, TWO_PRIMARIES),
+    case("no-guard", "L4", Mutant::NoGuard, "adversarial-async", 50, TWO_PRIMARIES),
+    case("promote-late", "L5", Mutant::PromoteLate, "adversarial-async", 1_000, TWO_PRIMARIES),
+    case("renew-unguarded", "R3", Mutant::RenewUnguarded, "adversarial-async", 500, &["guard_is_armed"]),
+    case(
+        "shorten-without-lowering",
+        "R2",
+        Mutant::ShortenWithoutLowering,
+        "adversarial-async",
+        1_000,
+        TWO_PRIMARIES,
+    ),
+    case("no-freeze", "R4", Mutant::NoFreeze, "adversarial-sync", 100, &["promises_are_kept"]),
+    case("stale-reports", "R4", Mutant::StaleReports, "adversarial-sync", 1_000, LOST),
+    case(
+        "hand-over-unproven",
+        "R11",
+        Mutant::HandOverUnproven,
+        "adversarial-async",
+        500,
+        &["takeover_has_everything"],
+    ),
+    case("quorum-too-small", "R6", Mutant::QuorumTooSmall, "adversarial-sync", 500, LOST),
+    case("settle-unflushed", "R6", Mutant::SettleUnflushed, "adversarial-sync", 2_000, LOST),
+    case(
+        "postgres-first",
+        "R6",
+        Mutant::PostgresFirst,
+        "adversarial-sync",
+        500,
+        &["quorum_intersects", "record_is_true"],
+    ),
+    case(
+        "failsafe-not-stored",
+        "R10",
+        Mutant::FailsafeNotStored,
+        "adversarial-failsafe-async",
+        2_000,
+        FAILSAFE,
+    ),
+    case(
+        "failsafe-from-answers",
+        "R10",
+        Mutant::FailsafeFromAnswers,
+        "adversarial-failsafe-async",
+        1_000,
+        TWO_PRIMARIES,
+    ),
+    case(
+        "failsafe-majority",
+        "R10",
+        Mutant::FailsafeMajority,
+        "adversarial-failsafe-async",
+        1_000,
+        TWO_PRIMARIES,
+    ),
+    case(
+        "failsafe-frozen-agrees",
+        "R10",
+        Mutant::FailsafeFrozenAgrees,
+        "adversarial-failsafe-async",
+        2_000,
+        FAILSAFE,
+    ),
+];
+
+const FAILSAFE: &[&str] = &["one_writer", "fenced_before_promote", "failsafe_promise_is_kept"];
+
+/// The seed from which mutants are looked for.
+pub const MUTANTS_FROM: u64 = 1_000_000;
+
+impl Case {
+    /// How many schedules it takes until the mutant is caught, and by which invariant; [`None`] when it is not.
+    #[must_use]
+    pub fn caught(&self) -> Option<(u64, &'static str)> {
+        let profile = Profile::named(self.profile)?.with(self.mutant);
+        (0..self.schedules_max).find_map(|n| {
+            let violation = run(MUTANTS_FROM + n, &profile, Words::No).violation?;
+            self.by.contains(&violation.invariant).then_some((n + 1, violation.invariant))
+        })
+    }
+}
