@@ -118,16 +118,6 @@ async fn an_etcd_that_was_stopped_as_a_whole_goes_on_where_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_etcd_that_is_forced_to_go_on_with_one_member_is_the_same_etcd() {
-    let mut group = Group::begin().await;
-    group.a.propose(write("before"), WITHIN).await.unwrap();
-    group.etcd.go_on_alone().await;
-    group.write_until_done("after").await;
-    group.b_sees("after").await;
-    assert_eq!(count(&group.b, "before").await, 1);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_that_missed_what_was_compacted_reads_the_newest() {
     let group = Group::begin().await;
     let gate = Gate::before(&group.etcd, 0).await;

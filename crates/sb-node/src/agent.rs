@@ -186,17 +186,8 @@ impl Base {
         let seen = watch_postgres(driver.clone(), &guard, teller, &state_seen, parts, stop);
         let operations = Operations::open(self.layout.state_dir().join("operations.json"));
         operations.note_withdrawn(&store.watch().borrow().view.branch);
-        let cluster_id = self.identity.cluster_id.clone();
         let (topology, me, credentials) = (&self.topology, &self.me, &self.credentials);
-        let generation = branch::Heard::read(&self.layout)?.generation;
-        let (membership, kept_out) = Membership::new(
-            store.clone(),
-            topology.clone(),
-            me.clone(),
-            cluster_id,
-            credentials.clone(),
-            generation,
-        );
+        let (membership, kept_out) = self.membership(&store)?;
         let failsafe = FailsafeLine::new(topology.clone(), credentials.clone(), sender.clone());
         let runtime = Runtime {
             machine,
@@ -214,13 +205,7 @@ impl Base {
         parts.begin("the failover machine", runtime.run(stop.clone()));
         parts.begin("the store's membership", membership.run(stop.clone()));
         parts.begin("the memory of operations", operations.clone().follow(store.watch(), stop.clone()));
-        let copy = topology_copy::keep(self.layout.clone(), me, topology, &store, stop);
-        parts.begin("the copy of the topology", copy);
-        let keeping = self.reserve.clone();
-        let keeping = keeping.keep(self.journal.clone(), self.troubles.clone(), stop.clone());
-        parts.begin("the reserve on the disk", keeping);
-        parts.begin("the store", until_failed(store.clone()));
-        parts.begin("the watch for a newer store", self.branch_watch(&store, stop).run());
+        self.begin_upkeep(&store, parts, stop);
         Ok(Arc::new(Agent {
             identity: self.identity.clone(),
             me: me.clone(),
@@ -242,6 +227,32 @@ impl Base {
                 stop: stop.clone(),
             },
         }))
+    }
+
+    /// The upkeep of the store's membership, and what tells why it keeps this server out.
+    fn membership(
+        &self,
+        store: &Store<Replicated>,
+    ) -> Result<(Membership, watch::Receiver<Option<String>>), AgentError> {
+        Ok(Membership::new(
+            store.clone(),
+            self.topology.clone(),
+            self.me.clone(),
+            self.identity.cluster_id.clone(),
+            self.credentials.clone(),
+            branch::Heard::read(&self.layout)?.generation,
+        ))
+    }
+
+    /// What goes on beside the machine.
+    fn begin_upkeep(&self, store: &Store<Replicated>, parts: &mut Parts, stop: &CancellationToken) {
+        let copy = topology_copy::keep(self.layout.clone(), &self.me, &self.topology, store, stop);
+        parts.begin("the copy of the topology", copy);
+        let keeping = self.reserve.clone();
+        let keeping = keeping.keep(self.journal.clone(), self.troubles.clone(), stop.clone());
+        parts.begin("the reserve on the disk", keeping);
+        parts.begin("the store", until_failed(store.clone()));
+        parts.begin("the watch for a newer store", self.branch_watch(store, stop).run());
     }
 
     fn branch_watch(&self, store: &Store<Replicated>, stop: &CancellationToken) -> BranchWatch {

@@ -23,8 +23,6 @@ pub struct Etcd {
     ports: Vec<(u16, u16)>,
     members: Vec<Option<Child>>,
     trust: Option<Trust>,
-    /// Options of the next start beyond the usual ones.
-    more: &'static [&'static str],
 }
 
 /// Files of an authority and of two certificates by it, each for 127.0.0.1.
@@ -72,8 +70,7 @@ impl Etcd {
     pub async fn start() -> Self {
         let ports = free_ports(2 * MEMBERS).chunks(2).map(|pair| (pair[0], pair[1])).collect();
         let dir = tempfile::tempdir().unwrap();
-        let mut etcd =
-            Self { dir, ports, members: (0..MEMBERS).map(|_| None).collect(), trust: None, more: &[] };
+        let mut etcd = Self { dir, ports, members: (0..MEMBERS).map(|_| None).collect(), trust: None };
         for at in 0..MEMBERS {
             etcd.resume_process(at);
         }
@@ -94,7 +91,6 @@ impl Etcd {
             command.arg("--cert-file").arg(&trust.named.0).arg("--key-file").arg(&trust.named.1);
         }
         let child = command
-            .args(self.more)
             .env_clear()
             .args(["--name", &name(at), "--data-dir"])
             .arg(self.data(at))
@@ -115,15 +111,6 @@ impl Etcd {
         self.trust = Some(Trust::make(self.dir.path()));
         (0..MEMBERS).for_each(|at| self.kill(at));
         (0..MEMBERS).for_each(|at| self.resume_process(at));
-    }
-
-    /// What a person does when the majority is gone for good: the member that leads goes on alone, the others are lost.
-    pub async fn go_on_alone(&mut self) {
-        let at = self.leader().await;
-        (0..MEMBERS).for_each(|at| self.kill(at));
-        self.more = &["--force-new-cluster"];
-        self.resume_process(at);
-        self.more = &[];
     }
 
     /// The certificates that it shows and takes.

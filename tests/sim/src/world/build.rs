@@ -95,12 +95,12 @@ impl World {
 fn founding_content(ledger: &Ledger, voters: &[bool]) -> DiskContent {
     let mut content = Node::bootstrap(&member(0, 1), &Replicated::new(ledger));
     let snapshot = content.snapshot.as_mut().expect("a group begins with a snapshot");
-    for server in 1..voters.len() {
+    for (server, votes) in voters.iter().enumerate().skip(1) {
         let change = |change: MembershipChange, snapshot: &mut sb_consensus::replica::Snapshot| {
             snapshot.membership.apply(&change).expect("nobody is in the way");
         };
         change(MembershipChange::AddLearner(member(server, 1)), snapshot);
-        if voters[server] {
+        if *votes {
             change(MembershipChange::Promote(member(server, 1).id), snapshot);
         }
     }
