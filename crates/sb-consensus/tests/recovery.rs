@@ -31,8 +31,8 @@ async fn start(dir: &TempDir, at: usize, start: Start) -> Node<Machine> {
 async fn five() -> (Vec<TempDir>, Vec<Option<Node<Machine>>>) {
     let dirs: Vec<_> = (0..5).map(|_| tempfile::tempdir().unwrap()).collect();
     let mut nodes = vec![Some(start(&dirs[0], 0, Start::Bootstrap).await)];
-    for at in 1..5 {
-        let node = start(&dirs[at], at, Start::Open).await;
+    for (at, dir) in dirs.iter().enumerate().skip(1) {
+        let node = start(dir, at, Start::Open).await;
         join(&nodes[0].as_ref().unwrap().store, &node.store).await;
         nodes.push(Some(node));
     }

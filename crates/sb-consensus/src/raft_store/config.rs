@@ -67,7 +67,7 @@ pub struct Timings {
 impl Default for Timings {
     /// For round trips up to about 80 ms.
     fn default() -> Self {
-        Self { tick_ms: 50, heartbeat_ms: 150, election_min_ms: 800, election_max_ms: 1200 }
+        Self { tick_ms: 50, heartbeat_ms: 250, election_min_ms: 800, election_max_ms: 1200 }
     }
 }
 

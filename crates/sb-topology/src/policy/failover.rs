@@ -76,10 +76,8 @@ pub struct FailoverTimings {
 
 impl FailoverTimings {
     /// Profile `default`: writes are back about 4.5 s after the worst moment to lose the primary's host.
-    ///
-    /// Heartbeats come faster than TCP sends a lost packet again (200 ms and more): the next one shows the loss.
     pub const DEFAULT: Self = Self {
-        heartbeat_ms: 150,
+        heartbeat_ms: 250,
         election_min_ms: 800,
         election_max_ms: 1_200,
         renew_ms: 500,
