@@ -9,6 +9,7 @@ mod failsafe;
 mod guard;
 mod journal;
 mod judged;
+mod lag_bound;
 mod manual;
 mod primary;
 mod promotion;
