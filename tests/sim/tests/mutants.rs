@@ -8,7 +8,6 @@ use std::sync::Mutex;
 use sb_sim::MUTANTS;
 
 #[test]
-#[ignore = "how many schedules each takes is not measured yet: docs/open-points.md"]
 fn every_rule_that_is_broken_on_purpose_is_noticed_in_time() {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let (left, missed) = (Mutex::new(MUTANTS.iter()), Mutex::new(Vec::new()));

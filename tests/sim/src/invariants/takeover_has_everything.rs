@@ -47,6 +47,10 @@ impl TakeoverHasEverything {
     fn see_takeover(&self, world: &World, step: usize, by: usize, proof: Proof) -> Result<(), String> {
         let before = world.ledger.at(step - 1);
         let winner = &world.servers[by];
+        if winner.wiped {
+            // A proposal from before its directories were lost; it holds nothing under that name any more.
+            return Ok(());
+        }
         let accepted = match (proof, before.transfer.as_ref().map(|t| t.kind)) {
             (Proof::AcceptedLoss, Some(TransferKind::Failover { accept_data_loss_bytes })) => {
                 (accept_data_loss_bytes / RECORD_BYTES) as usize

@@ -63,6 +63,7 @@ impl World {
             wiped: false,
             trace: None,
             tally: crate::tally::Tally::default(),
+            loss_accepted: false,
             troubles: 0,
             questions: BTreeMap::new(),
             invariants: invariants::all(),

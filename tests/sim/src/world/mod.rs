@@ -80,6 +80,8 @@ pub struct World {
     pub trace: Option<Vec<String>>,
     /// What happened how often.
     pub tally: Tally,
+    /// A person has accepted that what a lost server alone had is gone.
+    pub loss_accepted: bool,
     /// How many faults struck, and how often people asked for something.
     pub troubles: u64,
     /// Questions of the failsafe under way.

@@ -81,7 +81,8 @@ impl World {
         let record = self.ledger.newest();
         let calm_ms = self.calm_since.map_or(0, |since| (self.now - since) / MS);
         let released = record.lease.as_ref().and_then(|l| l.released.as_ref());
-        let stuck = released.is_some_and(|r| r.end.is_none()) || record.sync.degraded || self.wiped;
+        let gone = self.servers.iter().any(|s| s.lost);
+        let stuck = released.is_some_and(|r| r.end.is_none()) || record.sync.degraded || self.wiped || gone;
         let leads = self.servers.iter().any(|s| s.is_primary() && s.postgres.clients);
         if calm_ms < PATIENCE_MS || leads || !stuck {
             return;
@@ -97,6 +98,7 @@ impl World {
         if let Some(to) = best {
             self.tally.note("a person helped out in the calm");
             let accept_data_loss_bytes = if self.wiped { LOST_WITH_A_SERVER_BYTES_MAX } else { 0 };
+            self.loss_accepted |= self.wiped;
             let kind = TransferKind::Failover { accept_data_loss_bytes };
             let id = TransferId(self.rng.next());
             let transfer = Transfer { id, to: Some(to), kind, by: "person".into() };
