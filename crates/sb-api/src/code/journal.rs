@@ -324,7 +324,7 @@ pub(super) const EVENTS: &[Row] = &[
         "store.superseded",
         "This server has heard of a store that was recovered elsewhere.",
         "Its agent starts again and changes over.",
-        "Nothing.",
+        NOTHING,
     ],
     [
         "store.left",

@@ -129,8 +129,8 @@ pub(super) const PROBLEMS: &[Row] = &[
     [
         "recover.etcd",
         "The store is etcd, so going on without its majority is etcd's affair.",
-        "Nothing.",
-        "Recover etcd on one of its members (--force-new-cluster, or a snapshot); agents go on by themselves.",
+        "The agents leave etcd as it is.",
+        "Bring a majority of etcd's members back on their data. docs/etcd.md says what a restored or forced etcd means.",
     ],
     [
         "recover.refused",

@@ -182,8 +182,8 @@ impl Agent {
         let problem = Problem::refused("recover.etcd", "the store is etcd, which has a recovery of its own");
         let detail =
             format!("The cluster's record is its key `{key}`; agents go on by themselves once etcd answers.");
-        let hint = "Recover etcd on one of its members: etcd --force-new-cluster, or etcdutl snapshot restore. Then, if \
-                    nobody takes over: sb-cli failover --to SERVER";
+        let hint = "Bring a majority of its members back on their data. An etcd that was restored from a snapshot, or \
+                    forced to go on without its newest writes, is refused: docs/etcd.md";
         Err(Box::new(problem.detail(detail).hint(hint)))
     }
 
