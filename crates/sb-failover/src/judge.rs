@@ -142,7 +142,7 @@ fn proof_in_words(proof: Proof) -> &'static str {
     match proof {
         Proof::EndOfWal => "it has everything up to the end of the former primary's log",
         Proof::Quorum => "enough voters have promised, and it has or fetches all that they have",
-        Proof::LagBound => "what may be missing is within the bound",
+        Proof::LagBound => "what it lacks of the last position told is within the bound",
         Proof::AcceptedLoss => "a person has accepted what may be missing",
     }
 }
