@@ -28,7 +28,7 @@ const PROPOSAL_MS_MAX: u64 = 1_500;
 const PROPOSALS_LATE: u64 = 3;
 const PROPOSAL_LATE_MS: (u64, u64) = (0, 15_000);
 /// How long after the last fault at most.
-const PROPOSAL_LATE_IN_CALM_MS: (u64, u64) = (0, 2_000);
+const PROPOSAL_LATE_IN_CALM_MS_MAX: u64 = 1_000;
 /// What a stopped thread finds in its sockets afterwards; the rest was dropped.
 const INBOX_MAX: usize = 256;
 /// Missed ticks that are made up for, as the agent does.
@@ -209,7 +209,7 @@ impl World {
             self.unanswered(server, id);
             // A renewal that counts in the calm is a fault of the calm: what lies in buffers comes out when that begins.
             let calm_begins = ((BEGIN_MS + FAULTS_MS) * MS).saturating_sub(self.now);
-            let later = self.ns(PROPOSAL_LATE_MS).min(calm_begins + self.ns(PROPOSAL_LATE_IN_CALM_MS));
+            let later = self.ns(PROPOSAL_LATE_MS).min(calm_begins + PROPOSAL_LATE_IN_CALM_MS_MAX * MS);
             return self.after(later, What::Late { server, ticket });
         }
         if self.servers[server].store.node.is_none() {
