@@ -103,6 +103,13 @@ pub fn at_risk(record: &ClusterRecord) -> Option<(ServerName, u64)> {
     missing(&best.position, &record.recorded_part(last)).map(|bytes| (server.clone(), bytes))
 }
 
+/// Who has more of the same line than `own`, and up to where: what a person's choice takes first.
+pub(crate) fn more_elsewhere(record: &ClusterRecord, own: &Position) -> Option<(ServerName, Position)> {
+    let (source, report) = most_log(record)?;
+    let more = !own.contains(&record.recorded_part(&report.position)) && report.position.contains(own);
+    more.then(|| (source.clone(), report.position.clone()))
+}
+
 /// Whether every server that could take over has reported, apart from the one that held the lease.
 #[must_use]
 pub fn everybody_reported(record: &ClusterRecord) -> bool {

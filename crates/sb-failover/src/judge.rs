@@ -6,7 +6,7 @@ use sb_pgtypes::Position;
 use sb_topology::ServerName;
 use serde::{Deserialize, Serialize};
 
-use crate::elect::{most_log, rank};
+use crate::elect::{more_elsewhere, most_log, rank};
 use crate::record::{Automatic, Durability, Member, Proof, Report, Standing, TransferKind, missing};
 use crate::{ClusterRecord, Election, Gate, Ranked, Rejection, Seq, Term, elect};
 
@@ -104,8 +104,10 @@ fn in_order(record: &ClusterRecord) -> Vec<Ranked> {
 fn accepted_loss(record: &ClusterRecord) -> Option<Ranked> {
     let to = record.transfer.as_ref()?.to.clone()?;
     let (_, report) = record.valid_reports().find(|(server, _)| **server == to)?;
-    record.prove(&to, &report.position, Proof::AcceptedLoss, None).ok()?;
-    Some(Ranked { server: to, proof: Proof::AcceptedLoss, fetch: None })
+    let fetch = more_elsewhere(record, &report.position);
+    let position = fetch.as_ref().map_or(&report.position, |(_, until)| until);
+    record.prove(&to, position, Proof::AcceptedLoss, None).ok()?;
+    Some(Ranked { server: to, proof: Proof::AcceptedLoss, fetch })
 }
 
 /// Whether a person, or the holder that handed over, has chosen this server.
@@ -142,7 +144,7 @@ fn proof_in_words(proof: Proof) -> &'static str {
     match proof {
         Proof::EndOfWal => "it has everything up to the end of the former primary's log",
         Proof::Quorum => "enough voters have promised, and it has or fetches all that they have",
-        Proof::LagBound => "what may be missing is within the bound",
+        Proof::LagBound => "what it lacks of the last position told is within the bound",
         Proof::AcceptedLoss => "a person has accepted what may be missing",
     }
 }
@@ -182,7 +184,7 @@ fn gates(record: &ClusterRecord, server: &ServerName, member: &Member, proof: Op
     ];
     match proof {
         Some(Proof::EndOfWal) => gates.push(end_gate(record, position)),
-        Some(Proof::AcceptedLoss) => gates.push(accepted_gate(record, server, position)),
+        Some(Proof::AcceptedLoss) => gates.push(accepted_gate(record, server, report)),
         Some(Proof::Quorum | Proof::LagBound) | None => {
             gates.extend(if record.sync.durability.is_synchronous() {
                 quorum_gates(record, server)
@@ -249,7 +251,10 @@ fn end_gate(record: &ClusterRecord, position: Option<&Position>) -> Gate {
     Gate::new("end of the log", observed, limit, lacks == Some(0))
 }
 
-fn accepted_gate(record: &ClusterRecord, server: &ServerName, position: Option<&Position>) -> Gate {
+fn accepted_gate(record: &ClusterRecord, server: &ServerName, report: Option<&Report>) -> Gate {
+    let own = report.map(|own| &own.position);
+    let fetched = own.and_then(|own| more_elsewhere(record, own)).map(|(_, until)| until);
+    let position = fetched.as_ref().or(own);
     let accepted = match record.transfer.as_ref().map(|t| t.kind) {
         Some(TransferKind::Failover { accept_data_loss_bytes }) => accept_data_loss_bytes,
         Some(TransferKind::Switchover) | None => 0,
@@ -281,10 +286,12 @@ fn lost(record: &ClusterRecord, position: Option<&Position>) -> String {
     match (position, &record.position) {
         (None, _) => UNKNOWN.to_owned(),
         (Some(_), None) => "none: the primary told no position".to_owned(),
-        (Some(position), Some(last)) => match missing(position, &record.recorded_part(last)) {
-            Some(bytes) => format!("{bytes} bytes"),
-            None => "another branch".to_owned(),
-        },
+        (Some(position), Some(last)) => {
+            match missing(&record.recorded_part(position), &record.recorded_part(last)) {
+                Some(bytes) => format!("{bytes} bytes"),
+                None => "another branch".to_owned(),
+            }
+        }
     }
 }
 

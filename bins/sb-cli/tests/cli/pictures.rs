@@ -191,7 +191,7 @@ pub fn judgement() -> Judgement {
         by: "ravena-1".into(),
         at: AT.into(),
         winner: Some("ravena-1".into()),
-        verdict: "`ravena-1` takes over: what may be missing is within the bound".into(),
+        verdict: "`ravena-1` takes over: what it lacks of the last position told is within the bound".into(),
         candidates: vec![
             Candidate {
                 server: "ravena-1".into(),

@@ -102,7 +102,7 @@ fn history_events_explanations_and_operations_are_tables() {
     tucson-1      lag        48 MiB    1 MiB    not passed
 
     judged for term 7, after renewal 812 of `ravena-2`, by `ravena-1` at 2026-01-02T03:04:05Z
-      `ravena-1` takes over: what may be missing is within the bound
+      `ravena-1` takes over: what it lacks of the last position told is within the bound
 
      1 `ravena-1` goes before `burlington-1`: it stands at the former primary's site
      - `ravena-2` may not: it held the lease, and has not come back as a standby

@@ -4,7 +4,7 @@ use sb_pgtypes::Position;
 use sb_topology::ServerName;
 use serde::{Deserialize, Serialize};
 
-use crate::elect::{elect_mutated, everybody_reported, most_log};
+use crate::elect::{elect_mutated, everybody_reported, more_elsewhere};
 use crate::record::{Proof, Report, Standing, TransferKind, missing};
 use crate::timings::ms;
 use crate::{
@@ -212,10 +212,8 @@ impl Machine {
     /// R5 for a person's choice: the loss that was accepted is of what nobody who answers has. A source that could not be
     /// fetched from is asked once.
     fn more_elsewhere(&self, record: &ClusterRecord, own: &Position) -> Option<(ServerName, Position)> {
-        let (source, report) = most_log(record)?;
-        let more = !own.contains(&record.recorded_part(&report.position)) && report.position.contains(own);
         let asked = self.promise.is_some() && self.unfetched == self.promise;
-        (more && !asked).then(|| (source.clone(), report.position.clone()))
+        more_elsewhere(record, own).filter(|_| !asked)
     }
 
     /// The others freeze when they see what the person asked for, which may be long after the lease has ended.

@@ -38,7 +38,7 @@ impl Machine {
         if self.phase != (Phase::Promoting { term }) {
             return self.begin(|op| Command::Persist { op, phase: Phase::Promoting { term } });
         }
-        if self.may_promote() && self.idle() {
+        if self.may_promote() && self.record_is_of_this_run() && self.idle() {
             self.go(Trigger::MayPromote);
         }
     }
@@ -48,6 +48,13 @@ impl Machine {
     fn term_was_promoted(&self) -> bool {
         let told = self.record.as_ref().and_then(|r| r.lineage.as_ref()).map(|l| l.term);
         told == Some(self.keeper.term)
+    }
+
+    /// Whether the record at hand has a renewal or the takeover of this run of the agent, and with it whatever an earlier
+    /// run is known to have brought about. The answer to a renewal may come before the record that it is in, and one
+    /// replayed at the start may not show yet that this term was promoted.
+    fn record_is_of_this_run(&self) -> bool {
+        self.lease().is_some_and(|l| l.renewal.session == self.config.session)
     }
 
     /// L5: enough of the lease is left, and the guard will end it.

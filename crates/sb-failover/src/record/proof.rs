@@ -119,9 +119,9 @@ impl ClusterRecord {
         let Some(TransferKind::Failover { accept_data_loss_bytes }) = transfer.map(|t| t.kind) else {
             return Err(Rejection::WrongProof);
         };
+        let own = self.recorded_part(position);
         for (_, report) in self.valid_reports() {
-            let bytes =
-                missing(position, &self.recorded_part(&report.position)).ok_or(Rejection::Diverged)?;
+            let bytes = missing(&own, &self.recorded_part(&report.position)).ok_or(Rejection::Diverged)?;
             if bytes > accept_data_loss_bytes {
                 return Err(Rejection::TooFarBehind { bytes, allowed: accept_data_loss_bytes });
             }
@@ -129,11 +129,13 @@ impl ClusterRecord {
         self.prove_missing_at_most(position, accept_data_loss_bytes)
     }
 
+    /// What was written after an unrecorded promotion counts for nothing: clients never saw it.
     pub(crate) fn prove_missing_at_most(&self, position: &Position, allowed: u64) -> Outcome {
         let Some(last) = &self.position else {
             return Ok(());
         };
-        let bytes = missing(position, &self.recorded_part(last)).ok_or(Rejection::Diverged)?;
+        let own = self.recorded_part(position);
+        let bytes = missing(&own, &self.recorded_part(last)).ok_or(Rejection::Diverged)?;
         if bytes > allowed { Err(Rejection::TooFarBehind { bytes, allowed }) } else { Ok(()) }
     }
 

@@ -97,3 +97,35 @@ fn whoever_has_what_a_failed_winner_took_over_with_may_take_over() {
     promoted.apply(&release).unwrap();
     assert_eq!(promoted.lease.unwrap().released.unwrap().end, None);
 }
+
+/// The answer to a renewal may come before the record that it is in; the one that was replayed at the start may be older
+/// than this term's promotion.
+#[test]
+fn a_term_is_not_promoted_before_the_record_shows_a_renewal_of_this_run() {
+    let mut bench = Bench::joiner(Phase::Standby, Role::Standby);
+    bench.record = won_by_us();
+    let mut bench = held(bench, &["Propose"]).begin();
+    bench.is(State::Elected);
+    let asked = bench.commands.iter().find_map(|c| match c {
+        Command::Propose { id, request: request @ Request::Renew { .. } } => Some((*id, request.clone())),
+        _ => None,
+    });
+    let (id, renewal) = asked.unwrap();
+    bench.tell(Event::ProposalDone { id, result: ProposalResult::Applied });
+    bench.later(100);
+    assert!(bench.guard.armed.is_some());
+    assert!(bench.issued("Promote").is_empty());
+
+    let mut record = bench.record.clone();
+    let promoted = Request::Promoted {
+        holder: name("us"),
+        incarnation: Incarnation::new(1),
+        term: record.term(),
+        lineage: Lineage::first().forked(Lsn::new(9_000), TimelineId::try_from(2).unwrap()).unwrap(),
+    };
+    record.apply(&promoted).unwrap();
+    record.apply(&renewal).unwrap();
+    bench.show_record(record);
+    bench.took(State::Elected, Trigger::PromotionFailed);
+    assert!(bench.issued("Promote").is_empty());
+}

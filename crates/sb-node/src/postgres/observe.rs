@@ -29,6 +29,10 @@ const LOOK_MS_MAX: u64 = 1_000;
 /// A standby that has not streamed for this long is looked into, in milliseconds.
 const NOT_STREAMING_MS: u64 = 3_000;
 
+/// A WAL receiver that has lived this long streams, in milliseconds. PostgreSQL says `streaming` from its first
+/// moment on: one that connects in vain, again and again, over a long way says so half of the time.
+const RECEIVER_SETTLED_MS: u64 = 2_000;
+
 /// What was seen last, for the status.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
@@ -49,6 +53,7 @@ pub struct Watcher {
     seen: watch::Sender<Seen>,
     local: Option<DataIdentity>,
     not_streaming_since: Option<Instant>,
+    receiver: Option<(i32, Instant)>,
 }
 
 impl Watcher {
@@ -72,6 +77,7 @@ impl Watcher {
             seen,
             local: None,
             not_streaming_since: None,
+            receiver: None,
         };
         (watcher, receiver)
     }
@@ -162,7 +168,8 @@ impl Watcher {
                 super::desired::server_at(&self.driver.config.topology, upstream.parse().ok()?).cloned()
             })
         });
-        let broken = self.broken(role, streaming_from.is_some());
+        let receiver = status.receiver.as_ref().filter(|_| streaming_from.is_some());
+        let broken = self.broken(role, receiver.map(|r| r.pid));
         let followers = status.senders.iter().filter_map(|sender| {
             Some(Follower {
                 server: sender.application_name.parse().ok()?,
@@ -181,9 +188,9 @@ impl Watcher {
     }
 
     /// Whether a standby that should stream never will by itself.
-    fn broken(&mut self, role: Role, streaming: bool) -> Option<Broken> {
+    fn broken(&mut self, role: Role, receiver: Option<i32>) -> Option<Broken> {
         let should = role == Role::Standby && *self.state.borrow() == State::Following;
-        if !should || streaming {
+        if !should || self.has_settled(receiver) {
             self.not_streaming_since = None;
             return None;
         }
@@ -195,6 +202,15 @@ impl Watcher {
             sb_pgrepl::NotStreaming::WalRemoved => Broken::WalRemoved,
             sb_pgrepl::NotStreaming::Diverged => Broken::Diverged,
         })
+    }
+
+    fn has_settled(&mut self, receiver: Option<i32>) -> bool {
+        self.receiver = receiver.map(|pid| match self.receiver {
+            Some((same, since)) if same == pid => (same, since),
+            _ => (pid, Instant::now()),
+        });
+        let settled = Duration::from_millis(RECEIVER_SETTLED_MS);
+        self.receiver.is_some_and(|(_, since)| since.elapsed() >= settled)
     }
 
     fn last_data(&self) -> DataDirectory {

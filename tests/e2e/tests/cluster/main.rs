@@ -38,6 +38,7 @@ const CASES: &[Case] = &[
     Case { name: "sync_falls_back_and_returns", body: durability::sync_falls_back },
     Case { name: "a_person_ends_a_fall_back_whose_primary_is_lost", body: durability::a_person_ends_it },
     Case { name: "postgres_that_cannot_start_hands_over_without_loss", body: crash::postgres_cannot_start },
+    Case { name: "voters_that_are_cut_off_disturb_nobody", body: sites::voters_are_cut_off },
     Case { name: "durability_changes_while_clients_write", body: durability::changes_at_run_time },
     Case { name: "strict_waits_for_ever", body: durability::strict_waits },
     Case {
@@ -66,6 +67,10 @@ const CASES: &[Case] = &[
     Case {
         name: "the_preferred_server_fetches_what_one_far_away_has_more",
         body: log::the_preferred_server_fetches,
+    },
+    Case {
+        name: "nobody_leads_with_too_little_until_a_person_accepts_the_loss",
+        body: log::nobody_leads_with_too_little,
     },
     Case { name: "people_ask_and_move_the_primary_with_sb_cli", body: agents::answers_people },
     Case { name: "a_pause_ends_by_itself_and_everybody_is_told", body: field::a_pause_ends_by_itself },

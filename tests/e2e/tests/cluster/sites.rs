@@ -1,4 +1,4 @@
-//! Two sites: with a witness at a third, and without.
+//! Two sites: with a witness at a third, and without; and lines that are cut between some servers only.
 #![allow(clippy::print_stdout, reason = "the measured times are shown with the test")]
 
 use std::time::{Duration, Instant};
@@ -18,6 +18,12 @@ use crate::scene::{FAILOVER, REJOIN, Scene};
 
 /// Twice the default lease, and the time in which a candidate would have stepped in.
 const NOBODY: Duration = Duration::from_secs(7);
+
+/// Longer than the lease, so that a primary which had lost it would be gone.
+const STEADY: Duration = Duration::from_secs(5);
+
+/// The default lease. Its holder counts it from before it asked, so no answer comes later than this after a cut.
+const LEASE: Duration = Duration::from_millis(3_500);
 
 /// Plays a case on these sites, with commits that wait for another one.
 fn at(inside: &Inside, name: &'static str, layout: Layout, case: impl FnOnce(&Scene)) {
@@ -142,5 +148,42 @@ pub fn a_person_decides_between_two_sites(inside: &Inside) {
         assert_eq!(new.name(), to);
         scene.return_host(old);
         scene.nothing_is_lost_after(office, new);
+    });
+}
+
+/// patroni #2523 at five sites, and voters alone: a line cut between the primary and one voter, a voter that is cut off
+/// from everybody and returns: neither moves the primary nor the term. A primary that is cut off with a minority
+/// acknowledges nothing after its fence, and rejoins.
+pub fn voters_are_cut_off(inside: &Inside) {
+    Scene::shared(inside, "cut-off", Durability::Sync, |scene| {
+        let (old, voter, term) = (scene.primary(), scene.standby(), scene.term());
+        let office = scene.write(old, RecorderPlan::office());
+        let cut = Instant::now();
+        scene.act(&Fault::CutBoth(old.into(), voter.into()));
+        throughout("the primary leads on", STEADY, || leads(&scene.picture(), old));
+        scene.act(&Fault::Heal);
+        scene.act(&Fault::Isolate(voter.into()));
+        throughout("the primary leads on", STEADY, || leads(&scene.picture(), old));
+        scene.act(&Fault::Heal);
+        scene.until("the voter was back", REJOIN, Picture::whole);
+        scene.written(&office, 20);
+        assert_eq!((scene.primary(), scene.term(), degraded(scene, old)), (old, term, None));
+
+        let ledger = scene.nothing_is_lost_after(office, voter);
+        println!("  {:?} without writes at most", ledger.write_gap(cut));
+
+        let near = scene.write(old, RecorderPlan::on_the_server(old));
+        let isolated = Instant::now();
+        // With another voter beside it nobody could be elected: that one may be the only witness of a commit.
+        scene.act(&Fault::Isolate(Target::site_of(old)));
+        scene.until("another site led", FAILOVER, |picture| {
+            picture.primary().is_some_and(|server| server.place.site() != old.site())
+        });
+        let ledger = near.finish();
+        let last = ledger.last_acknowledgement().expect("it wrote before");
+        assert!(last < isolated + LEASE, "{:?} after the cut", last.duration_since(isolated));
+        scene.act(&Fault::Heal);
+        scene.until("all had rejoined", REJOIN, Picture::whole);
+        scene.nothing_is_lost_of(&ledger, scene.primary());
     });
 }

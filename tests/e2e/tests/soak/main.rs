@@ -47,7 +47,8 @@ fn short_soak(inside: &Inside) {
         if !report.kept() {
             let kept = lab.keep_logs("soak-in-short").expect("logs");
             soaked.write_history(&kept.join("history.jsonl")).expect("the history");
-            panic!("a promise was broken; logs and history: {}", kept.display());
+            let broken: Vec<_> = report.lines().into_iter().filter(|line| line.contains("BROKEN")).collect();
+            panic!("a promise was broken; logs and history: {}\n{}", kept.display(), broken.join("\n"));
         }
     });
 }

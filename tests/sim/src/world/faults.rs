@@ -1,6 +1,7 @@
 //! What goes wrong.
 
-use sb_failover::Failsafe;
+use sb_failover::record::Standing;
+use sb_failover::{ClusterRecord, Failsafe};
 
 use super::{What, World};
 
@@ -149,9 +150,25 @@ impl World {
             12 => self.strike(Fault::SlowDisk(victim), (500, 8_000)),
             13 => self.strike(Fault::FullDisk(victim), (500, 8_000)),
             14 => self.strike(Fault::DiskError(victim), (0, 1)),
-            _ if self.wiped => self.strike(Fault::SlowReceiver(victim), (500, 8_000)),
+            _ if self.wiped || self.has_the_last_copy(victim) => {
+                self.strike(Fault::SlowReceiver(victim), (500, 8_000))
+            }
             _ => self.strike(Fault::Wiped(victim), (500, 3_000)),
         }
+    }
+
+    /// Whether nobody else has a whole copy on the cluster's line. Losing it is the end of the data: others may be
+    /// copying from it, or have left the line, and no order of theirs brings a primary back (docs/open-points.md).
+    fn has_the_last_copy(&self, victim: usize) -> bool {
+        let record = self.ledger.newest();
+        (0..self.count()).filter(|s| *s != victim).all(|s| !self.has_whole_copy(s, &record))
+    }
+
+    /// Whether the copy of `server` is neither half-made nor off the line of `record`.
+    pub fn has_whole_copy(&self, server: usize, record: &ClusterRecord) -> bool {
+        let p = &self.servers[server].postgres;
+        let on_line = record.standing(&p.position()).is_some_and(|s| s != Standing::Diverged);
+        p.has_data && !p.torn && on_line
     }
 
     fn network_fault(&mut self, victim: usize) {

@@ -1,7 +1,8 @@
 //! What people ask for, at any time and of any server.
 
-use sb_failover::Timings;
-use sb_failover::record::{Durability, Pause, Request, Transfer, TransferId, TransferKind};
+use sb_failover::record::{Durability, Pause, Transfer, TransferId, TransferKind};
+use sb_failover::{ClusterRecord, Request, Role, Timings};
+use sb_topology::ServerName;
 
 use super::{What, World};
 use crate::rng::MS;
@@ -94,8 +95,9 @@ impl World {
             }
             return;
         }
-        let best = record.valid_reports().max_by_key(|(_, r)| r.position.flushed).map(|(s, _)| s.clone());
-        if let Some(to) = best {
+        let reported = record.valid_reports().max_by_key(|(_, r)| r.position.flushed).map(|(s, _)| s.clone());
+        // Where nobody is to take over by itself nobody reports before a person asks; `sb-cli status` shows who has what.
+        if let Some(to) = reported.or_else(|| self.most_log(&record)) {
             self.tally.note("a person helped out in the calm");
             let accept_data_loss_bytes = if self.wiped { LOST_WITH_A_SERVER_BYTES_MAX } else { 0 };
             self.loss_accepted |= self.wiped;
@@ -104,6 +106,12 @@ impl World {
             let transfer = Transfer { id, to: Some(to), kind, by: "person".into() };
             self.ask(Request::RequestTransfer { transfer });
         }
+    }
+
+    fn most_log(&self, record: &ClusterRecord) -> Option<ServerName> {
+        let runs = |s: &usize| self.servers[*s].postgres.role == Role::Standby;
+        let whole = (0..self.count()).filter(runs).filter(|s| self.has_whole_copy(*s, record));
+        whole.max_by_key(|s| self.servers[*s].postgres.log.len()).map(name)
     }
 
     pub fn ask_for_timings(&mut self) {

@@ -6,7 +6,7 @@ use sb_consensus::replica::{Event as StoreEvent, Halt, Message, Outbox, ReplicaS
 use sb_failover::{Event, ProposalId, ProposalResult, Request};
 
 use super::build::server_of;
-use super::{What, World};
+use super::{BEGIN_MS, FAULTS_MS, What, World};
 use crate::invariants::Happening;
 use crate::model::disk::VirtualDisk;
 use crate::model::ledger::{Replicated, Ticket};
@@ -27,6 +27,8 @@ const PROPOSAL_MS_MAX: u64 = 1_500;
 /// Of 100 proposals, how many are given up and carried out later.
 const PROPOSALS_LATE: u64 = 3;
 const PROPOSAL_LATE_MS: (u64, u64) = (0, 15_000);
+/// How long after the last fault at most.
+const PROPOSAL_LATE_IN_CALM_MS_MAX: u64 = 1_000;
 /// What a stopped thread finds in its sockets afterwards; the rest was dropped.
 const INBOX_MAX: usize = 256;
 /// Missed ticks that are made up for, as the agent does.
@@ -205,7 +207,9 @@ impl World {
         // Given up, and carried out long after.
         if id.is_some() && self.unlucky(PROPOSALS_LATE) {
             self.unanswered(server, id);
-            let later = self.ns(PROPOSAL_LATE_MS);
+            // A renewal that counts in the calm is a fault of the calm: what lies in buffers comes out when that begins.
+            let calm_begins = ((BEGIN_MS + FAULTS_MS) * MS).saturating_sub(self.now);
+            let later = self.ns(PROPOSAL_LATE_MS).min(calm_begins + PROPOSAL_LATE_IN_CALM_MS_MAX * MS);
             return self.after(later, What::Late { server, ticket });
         }
         if self.servers[server].store.node.is_none() {
