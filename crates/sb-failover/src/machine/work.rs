@@ -29,6 +29,7 @@ pub(super) enum Purpose {
     Release,
     CancelTransfer,
     ClearPause,
+    ReserveTimeline,
 }
 
 impl Purpose {
@@ -40,7 +41,8 @@ impl Purpose {
             | Purpose::Promoted
             | Purpose::SetSync
             | Purpose::Release
-            | Purpose::CancelTransfer => false,
+            | Purpose::CancelTransfer
+            | Purpose::ReserveTimeline => false,
         }
     }
 }
