@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::timings::ms;
+use crate::trace::moment;
 use crate::{BootTime, JournalEntry, Term, Timings};
 
 use super::Machine;
@@ -55,13 +56,14 @@ impl fmt::Display for PaceReason {
 }
 
 /// What was measured of the own renewals, and what follows.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Pace {
     term: Term,
     /// How many steps above the shortest lease.
     steps: u64,
     why: PaceReason,
     /// When the lease was last found to need this length.
+    #[serde(with = "moment")]
     needed_at: Option<BootTime>,
     round_trips: u32,
     /// Mean and mean deviation of the round trips, weighted as TCP does (RFC 6298).
