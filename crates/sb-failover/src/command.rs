@@ -31,6 +31,8 @@ pub enum RepairReason {
     WalRemoved,
     /// A repair was interrupted.
     Unfinished,
+    /// PostgreSQL does not come up with it: rewind if that helps, else copy anew.
+    CannotStart,
 }
 
 /// What a machine wants done.

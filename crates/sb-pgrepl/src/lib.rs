@@ -55,8 +55,10 @@ mod stalled;
 mod sync;
 mod sync_loaded;
 mod tool;
+mod torn_segment;
 mod unfinished;
 mod upstream;
+mod vain_start;
 mod wal;
 
 pub use child_postmaster::ChildPostmaster;
@@ -96,3 +98,4 @@ pub use sync::{SyncEffective, SyncError, SyncStandbys};
 pub use tool::ToolError;
 pub use unfinished::Unfinished;
 pub use upstream::Upstream;
+pub use vain_start::VainStart;

@@ -119,7 +119,7 @@ impl Instance {
     }
 
     /// The end of the last whole record from `from` on: inner [`None`] when there is none, outer when it is unknown.
-    async fn last_record_end(
+    pub(crate) async fn last_record_end(
         &self,
         control: &ControlData,
         timeline: TimelineId,

@@ -9,10 +9,10 @@ pub use sb_failover::record::{
     TransferKind,
 };
 pub use sb_failover::{
-    Armed, BootTime, ClusterRecord, Command, Config, DataDirectory, Event, Follower, Founding, GuardReport,
-    Incarnation, JournalEntry, Judgement, Machine, Observation, OpFailure, OpOutput, Persisted, Phase,
-    Processes, ProposalResult, Rejection, RenewalNumber, Request, Role, Seq, Session, State, Term, Timings,
-    Trigger,
+    Armed, BootTime, Broken, ClusterRecord, Command, Config, DataDirectory, Event, Follower, Founding,
+    GuardReport, Incarnation, JournalEntry, Judgement, Machine, Observation, OpFailure, OpOutput, Persisted,
+    Phase, Processes, ProposalResult, Rejection, RenewalNumber, RepairReason, Request, Role, Seq, Session,
+    State, Term, Timings, Trigger,
 };
 pub use sb_pgtypes::{Lineage, Lsn, Position, SystemIdentifier, TimelineId};
 pub use sb_topology::{ServerName, SiteName};

@@ -133,3 +133,45 @@ fn a_founder_whose_record_came_late_goes_back_to_founding() {
     // Its data has been in recovery meanwhile, so it goes on in a term of its own.
     assert_eq!(bench.record.term(), FIRST.next());
 }
+
+/// A standby whose starts come to nothing, and whose log says that they always will.
+fn cannot_start() -> Bench {
+    let mut bench = Bench::joiner(Phase::Standby, Role::Stopped);
+    bench.record = founded_by("other");
+    bench.failing.push("StartStandby");
+    let mut bench = held(bench, &["Repair"]).begin();
+    bench.is(State::Following);
+    bench.postgres.broken = Some(Broken::CannotStart);
+    bench
+}
+
+#[test]
+fn a_copy_that_cannot_start_is_repaired_once() {
+    let mut bench = cannot_start();
+    bench.tell(Event::Postgres(bench.postgres.clone()));
+    bench.took(State::Following, Trigger::CopyUnsound);
+    bench.later(1_000);
+    let repair = bench.commands.last().unwrap().clone();
+    let Command::Repair { source, reason, .. } = &repair else { panic!("{repair:?}") };
+    assert_eq!((source, *reason), (&name("other"), RepairReason::CannotStart));
+
+    bench.held.clear();
+    bench.failing.clear();
+    bench.postgres.broken = None;
+    bench.finish(&repair);
+    bench.later(1_000);
+    bench.is(State::Following);
+    assert_eq!(bench.postgres.role, Role::Standby);
+    assert_eq!(bench.issued("Repair").len(), 1);
+}
+
+#[test]
+fn a_copy_that_cannot_start_is_kept_while_no_primary_is_seen() {
+    let mut bench = cannot_start();
+    let silence = 2 * bench.record.timings.renew_ms + 100;
+    bench.later(silence);
+    bench.tell(Event::Postgres(bench.postgres.clone()));
+    bench.later(60_000);
+    assert!(bench.issued("Repair").is_empty());
+    assert!(bench.issued("StartStandby").len() > 1, "it is tried again");
+}

@@ -13,6 +13,7 @@ use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::desired;
+use super::vain_starts::VainStarts;
 use crate::guard_link::GuardLink;
 use crate::journal::Journal;
 use crate::packet_fence::PacketFence;
@@ -59,6 +60,7 @@ pub struct Driver {
     current: Arc<StdMutex<Option<(OpId, CancellationToken)>>>,
     access: Arc<StdMutex<ClientAccess>>,
     nudge: Arc<Notify>,
+    pub(super) vain_starts: VainStarts,
 }
 
 impl Driver {
@@ -71,6 +73,7 @@ impl Driver {
             current: Arc::default(),
             access: Arc::new(StdMutex::new(ClientAccess::Open)),
             nudge: Arc::default(),
+            vain_starts: VainStarts::default(),
         }
     }
 

@@ -116,11 +116,13 @@ impl Driver {
     async fn start_standby_anew(&self, upstream: Option<&ServerName>) -> Result<(), OpFailure> {
         let (link, instance) = (&self.config.guard, self.instance());
         self.end_all().await?;
+        self.mend_vain_start().await;
         self.set_access(ClientAccess::Open);
         let upstream = upstream.map(|name| self.upstream(name, self.slot_of(name))).transpose()?;
         let prepared = instance.prepare_start(&StartRole::Standby(upstream), &self.desired()?).await;
         let spec = prepared.map_err(|e| failed(&e))?;
         postmaster::start(link, spec, None).await.map_err(|e| failed(&e))?;
+        self.vain_starts.started();
         self.config.fence.open_for_standby().await;
         match self.wait_ready().await? {
             Role::Standby => self.take_back().await,
@@ -239,6 +241,11 @@ impl Driver {
             RepairReason::NoData | RepairReason::Diverged | RepairReason::Unfinished => {
                 repair_plan(&self.local_data().await?, &facts)
             }
+            RepairReason::CannotStart => match repair_plan(&self.local_data().await?, &facts) {
+                // In line as it seems, it would just be started again.
+                RepairStep::Stream => RepairStep::Reclone(sb_pgrepl::RecloneReason::CannotStart),
+                step @ (RepairStep::Rewind { .. } | RepairStep::Reclone(_) | RepairStep::Refuse(_)) => step,
+            },
         };
         match step {
             RepairStep::Stream => {}
@@ -249,6 +256,7 @@ impl Driver {
             }
             RepairStep::Refuse(why) => return Err(failed(&why)),
         }
+        self.vain_starts.replaced();
         Ok(OpOutput::At(facts.position))
     }
 
