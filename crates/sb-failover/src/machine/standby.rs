@@ -107,10 +107,22 @@ impl Machine {
             // seen. Without renewals nobody can tell, and an election may need the copy.
             Standing::Unrecorded => {
                 let fresh = ms(2 * self.timings().renew_ms);
-                self.watch.seen_at().is_some_and(|at| self.now <= at + fresh)
+                self.watch.moved_at().is_some_and(|at| self.now <= at + fresh) && !self.record_is_older()
             }
         };
         left && self.other_holder().is_some()
+    }
+
+    /// Whether this server has promoted in a later term than its replica of the store has seen.
+    fn record_is_older(&self) -> bool {
+        match self.phase {
+            Phase::Promoting { term } | Phase::Primary { term } => term > self.term(),
+            Phase::Empty
+            | Phase::Initializing
+            | Phase::Standby
+            | Phase::Repairing
+            | Phase::CatchingUp { .. } => false,
+        }
     }
 
     /// A repaired copy counts once it has everything that it may have confirmed before.

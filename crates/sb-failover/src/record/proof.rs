@@ -81,6 +81,11 @@ impl ClusterRecord {
         }
     }
 
+    /// Whether `position` has everything up to the end that the holder gave its lease back with.
+    pub(crate) fn has_end_of_wal(&self, position: &Position) -> bool {
+        self.prove_end_of_wal(position, None).is_ok()
+    }
+
     fn prove_quorum(&self, by: &ServerName, position: &Position, mutant: Option<Mutant>) -> Outcome {
         if !self.sync.durability.is_synchronous() {
             return Err(Rejection::WrongProof);

@@ -133,3 +133,38 @@ fn a_founder_whose_record_came_late_goes_back_to_founding() {
     // Its data has been in recovery meanwhile, so it goes on in a term of its own.
     assert_eq!(bench.record.term(), FIRST.next());
 }
+
+/// A copy of ours on a promotion that the replayed record does not know, and the holder of that record renews.
+fn beyond_the_record(phase: Phase) -> Bench {
+    let mut bench = Bench::joiner(phase, Role::Standby);
+    bench.record = founded_by("other");
+    let promoted = Lineage::first().forked(Lsn::new(1_000), TimelineId::try_from(2).unwrap()).unwrap();
+    bench.postgres.position = Some(Position { lineage: promoted, flushed: Lsn::new(1_100) });
+    let mut bench = held(bench, &["Repair"]).begin();
+    bench.later(400);
+    bench.is(State::Following);
+    let renew = Request::Renew {
+        holder: name("other"),
+        incarnation: Incarnation::new(1),
+        term: FIRST,
+        renewal: RenewalNumber { session: Session::new(1), count: 1 },
+        ttl_ms: 3_500,
+        position: None,
+        admissions: 0,
+    };
+    bench.record.apply(&renew).unwrap();
+    bench.show();
+    bench
+}
+
+#[test]
+fn what_a_start_replays_does_not_condemn_a_copy_that_is_beyond_it_and_a_renewal_does() {
+    beyond_the_record(Phase::Standby).is(State::Repairing);
+}
+
+#[test]
+fn a_copy_that_was_promoted_in_a_later_term_than_the_record_shows_is_kept() {
+    let bench = beyond_the_record(Phase::Primary { term: FIRST.next() });
+    bench.is(State::Following);
+    assert!(bench.issued("Persist").is_empty());
+}
