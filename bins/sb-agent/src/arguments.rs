@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use jiff::Timestamp;
 use sb_node::guard::GuardConfig;
+use sb_node::replay::{Form, Shown};
 use sb_node::{AgentConfig, Layout};
 
 /// The agent of one server of a Show-Build cluster.
@@ -16,13 +18,15 @@ pub struct Arguments {
     pub command: Command,
 }
 
-/// Which of the two processes.
+/// Which of the processes to be.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Decide and act: consensus, replication, failover, API.
     Run(Run),
     /// Be PostgreSQL's parent, and end it when the lease ends.
     Guard(Guard),
+    /// Play a trace of the failover machine again, step by step.
+    Replay(Replay),
 }
 
 /// Options of the agent.
@@ -63,6 +67,30 @@ pub struct Guard {
     /// A watchdog device that resets the machine when even the guard hangs.
     #[arg(long)]
     watchdog: Option<PathBuf>,
+}
+
+/// Options of a replay.
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// A segment, or the directory of a trace: `trace` in the agent's state directory.
+    pub trace: PathBuf,
+    /// Show steps from this moment on, such as 2026-01-02T03:04:05Z.
+    #[arg(long, value_name = "TIME")]
+    from: Option<Timestamp>,
+    /// Show steps up to this moment.
+    #[arg(long, value_name = "TIME")]
+    until: Option<Timestamp>,
+    /// One JSON object a step, with everything in it.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Replay {
+    /// Which steps to show, and how.
+    pub fn shown(&self) -> (Shown, Form) {
+        let form = if self.json { Form::Json } else { Form::Text };
+        (Shown { from: self.from, until: self.until }, form)
+    }
 }
 
 impl Run {

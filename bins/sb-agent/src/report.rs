@@ -3,6 +3,7 @@
 
 use sb_node::AgentError;
 use sb_node::guard::GuardError;
+use sb_node::replay::{ReplayError, Summary};
 use tracing_subscriber::EnvFilter;
 
 /// Why a program ended.
@@ -32,6 +33,31 @@ pub fn agent(error: AgentError) -> Failure {
 /// A failure of the program's own surroundings.
 pub fn system(error: &std::io::Error) -> Failure {
     Failure { message: format!("could not start: {error}"), detail: None, hint: None }
+}
+
+/// A replay that came to something else, or could not be played.
+pub fn replay(error: &ReplayError) -> Failure {
+    let hint = matches!(error, ReplayError::Diverged { .. } | ReplayError::Segment { .. }).then(|| {
+        "Replay with the sb-agent that recorded it; when that diverges too, keep the trace.".to_owned()
+    });
+    Failure { message: chain(error), detail: None, hint }
+}
+
+/// What was played, on stderr: stdout is the steps.
+pub fn replayed(summary: &Summary) {
+    let Summary { segments, steps, missing, torn } = summary;
+    eprintln!("{steps} steps of {segments} segments replayed as they were recorded");
+    if *missing > 0 {
+        eprintln!("at least {missing} steps are missing: the disk did not take them");
+    }
+    if *torn > 0 {
+        eprintln!("{torn} segments end in the middle of a step: the agent was killed there");
+    }
+}
+
+/// What was to be printed could not be.
+pub fn output(error: &std::io::Error) -> Failure {
+    Failure { message: format!("could not write: {error}"), detail: None, hint: None }
 }
 
 /// Prints a failure.

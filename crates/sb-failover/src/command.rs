@@ -3,14 +3,16 @@ use std::time::Duration;
 
 use sb_pgtypes::Position;
 use sb_topology::ServerName;
+use serde::{Deserialize, Serialize};
 
+use crate::trace::moment;
 use crate::{
     AskId, BootTime, FailsafeAnswer, FailsafePromise, FailsafeQuestion, JournalEntry, OpId, Phase, Promise,
     ProposalId, Request, Round, Term,
 };
 
 /// `synchronous_standby_names`: a commit waits for `number` of `names`; with no names it waits for nobody.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncStandbys {
     /// n of `ANY n (S)`.
     pub number: usize,
@@ -19,7 +21,7 @@ pub struct SyncStandbys {
 }
 
 /// Why a copy has to be made anew.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RepairReason {
     /// There is no copy.
     NoData,
@@ -36,7 +38,7 @@ pub enum RepairReason {
 /// At most one command with an `op` is under way at a time, except that [`Command::Fence`],
 /// [`Command::StoreFailsafe`] and [`Command::Cancel`] come at any moment. These, `ArmGuard`, `Disarm` and the
 /// failsafe's questions and answers must not wait behind anything.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Command {
     /// Put `request` to the store; answer with `ProposalDone`.
     Propose {
@@ -51,6 +53,7 @@ pub enum Command {
         /// The term the deadline belongs to.
         term: Term,
         /// When to kill.
+        #[serde(with = "moment")]
         fence_at: BootTime,
     },
     /// The deadline of `term` no longer counts: PostgreSQL is proven gone or is a standby. Answer with `Guard`.

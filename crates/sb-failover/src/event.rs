@@ -2,7 +2,9 @@ use std::sync::Arc;
 
 use sb_pgtypes::{Lineage, Lsn, Position, SystemIdentifier};
 use sb_topology::ServerName;
+use serde::{Deserialize, Serialize};
 
+use crate::trace::moment;
 use crate::{
     AskId, BootTime, ClusterRecord, FailsafeAnswer, FailsafeQuestion, OpId, ProposalId, Rejection, Round,
     Term,
@@ -15,7 +17,7 @@ use crate::{
 /// * an observation or a guard's report that was begun before an operation ended must not come after its `Done`
 ///   (drop it, another follows);
 /// * the `Done` of an operation that `Fence` ended comes before the `Done` of the `Fence`, or never.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Event {
     /// The own replica of the store applied this record. Every applied state, or only the newest of several;
     /// at a start the replayed one. Never an older one after a newer.
@@ -64,7 +66,7 @@ pub enum Event {
 }
 
 /// The disk under the data directory, by a write that is to be durable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Storage {
     /// It answers, or it says why it does not.
     Answers,
@@ -73,7 +75,7 @@ pub enum Storage {
 }
 
 /// How a proposal ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ProposalResult {
     /// It is in the log and changed the record.
     Applied,
@@ -84,7 +86,7 @@ pub enum ProposalResult {
 }
 
 /// What PostgreSQL is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Role {
     /// No postmaster.
     Stopped,
@@ -99,7 +101,7 @@ pub enum Role {
 }
 
 /// What lies in the data directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DataDirectory {
     /// Nothing, or nothing of PostgreSQL's.
     Absent,
@@ -108,7 +110,7 @@ pub enum DataDirectory {
 }
 
 /// Why a standby will never catch up by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Broken {
     /// Its next segment is nowhere any more.
     WalRemoved,
@@ -117,7 +119,7 @@ pub enum Broken {
 }
 
 /// A standby as the primary sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Follower {
     /// Which server.
     pub server: ServerName,
@@ -128,7 +130,7 @@ pub struct Follower {
 }
 
 /// PostgreSQL at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observation {
     /// What it is doing.
     pub role: Role,
@@ -146,7 +148,7 @@ pub struct Observation {
 }
 
 /// Whether any process of PostgreSQL exists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Processes {
     /// The guard has proved that none is left.
     Gone,
@@ -155,16 +157,17 @@ pub enum Processes {
 }
 
 /// The deadline that the guard holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Armed {
     /// For which term.
     pub term: Term,
     /// When it kills.
+    #[serde(with = "moment")]
     pub fence_at: BootTime,
 }
 
 /// The guard at one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GuardReport {
     /// The deadline, if one is armed.
     pub armed: Option<Armed>,
@@ -173,7 +176,7 @@ pub struct GuardReport {
 }
 
 /// What an operation gives when it succeeds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OpOutput {
     /// It is done; there is nothing more to say.
     Nothing,
@@ -198,7 +201,7 @@ pub enum OpOutput {
 }
 
 /// Why an operation did not succeed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum OpFailure {
     /// It was tried and failed; the world is as before, or the phase persisted says how to go on.
     #[error("{detail}")]

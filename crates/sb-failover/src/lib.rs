@@ -25,6 +25,7 @@ pub mod record;
 pub mod resolver;
 mod table;
 mod timings;
+pub mod trace;
 
 pub use boot_time::BootTime;
 pub use command::{Command, RepairReason, SyncStandbys};

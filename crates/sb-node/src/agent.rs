@@ -37,6 +37,7 @@ use crate::runtime::{EVENTS_WAITING_MAX, Runtime};
 use crate::storage_probe::StorageProbe;
 use crate::store::StoreOpening;
 use crate::teller::Teller;
+use crate::trace::Trace;
 use crate::troubles::Troubles;
 use crate::view::{Agent, RecoveryLine};
 use crate::{AgentError, Layout, boottime, topology_copy};
@@ -174,10 +175,7 @@ impl Base {
             true => Some(self.driver(config, &store, &guard, &fence, &teller)?),
             false => None,
         };
-        let session = self.memory.begin_session()?;
-        let config = machine_config(&self.topology, &self.me, &self.identity, &store, session);
-        config.timings.check()?;
-        let machine = Machine::new(config, self.memory.recall()?, boottime::now());
+        let (machine, trace) = self.machine(&store)?;
         let (state, state_seen) = watch::channel(State::Starting);
         let (turn, turn_seen) = watch::channel(None);
         if driver.is_some() {
@@ -197,6 +195,7 @@ impl Base {
             guard: guard.clone(),
             driver,
             journal: self.journal.clone(),
+            trace,
             events,
             sender,
             state,
@@ -227,6 +226,15 @@ impl Base {
                 stop: stop.clone(),
             },
         }))
+    }
+
+    /// The failover machine of this run, and where its inputs are recorded.
+    fn machine(&self, store: &Store<Replicated>) -> Result<(Machine, Trace), AgentError> {
+        let session = self.memory.begin_session()?;
+        let config = machine_config(&self.topology, &self.me, &self.identity, store, session);
+        config.timings.check()?;
+        let machine = Machine::new(config, self.memory.recall()?, boottime::now());
+        Ok((machine, Trace::open(&self.layout.trace_dir())))
     }
 
     /// The upkeep of the store's membership, and what tells why it keeps this server out.

@@ -101,6 +101,12 @@ impl Layout {
         self.state.join("journal.jsonl")
     }
 
+    /// The failover machine's inputs, to be played again.
+    #[must_use]
+    pub fn trace_dir(&self) -> PathBuf {
+        self.state.join("trace")
+    }
+
     /// Room that is kept for the day when the disk is full.
     #[must_use]
     pub fn reserve_file(&self) -> PathBuf {

@@ -9,6 +9,8 @@
 pub mod fence;
 pub mod guard;
 pub mod http;
+pub mod replay;
+pub mod trace;
 
 mod agent;
 mod agent_error;

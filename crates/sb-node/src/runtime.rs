@@ -17,6 +17,7 @@ use crate::journal::{Entry, Journal};
 use crate::persisted::Memory;
 use crate::postgres::Driver;
 use crate::replicated::Replicated;
+use crate::trace::Trace;
 use crate::{boottime, words};
 
 /// Longest wait for a proposal's outcome, in milliseconds. What has no answer by then is ambiguous, and the machine
@@ -51,6 +52,8 @@ pub struct Runtime {
     pub memory: Memory,
     /// For people.
     pub journal: Arc<Journal>,
+    /// What the machine is told, to be played again.
+    pub trace: Trace,
     /// Events of everybody else.
     pub events: mpsc::Receiver<Event>,
     /// For the ends of proposals.
@@ -66,8 +69,8 @@ impl Runtime {
     pub async fn run(mut self, stop: CancellationToken) {
         let mut records = self.store.watch();
         records.mark_changed();
+        self.carry_out();
         loop {
-            self.carry_out();
             self.publish();
             let event = tokio::select! {
                 biased;
@@ -80,13 +83,18 @@ impl Runtime {
                 () = until(self.machine.poll_timeout()) => Some(Event::Timeout),
             };
             if let Some(event) = event {
-                self.machine.handle(event, boottime::now());
+                let now = boottime::now();
+                self.trace.event(&self.machine, &event, now);
+                self.machine.handle(event, now);
+                self.carry_out();
+                self.trace.end(&self.machine, now);
             }
         }
     }
 
     fn carry_out(&mut self) {
         while let Some(command) = self.machine.poll_command() {
+            self.trace.command(&command);
             match command {
                 Command::Propose { id, request } => self.propose(id, request),
                 Command::ArmGuard { term, fence_at } => self.guard.arm(term, fence_at),

@@ -32,6 +32,7 @@ mod instance;
 mod local_data;
 mod lost_writes;
 mod mounts;
+mod newcomers;
 mod observation;
 mod observer;
 mod parked;

@@ -3,6 +3,8 @@
 
 mod cluster;
 
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -85,6 +87,31 @@ async fn no_session_of_a_client_lives_through_a_promotion() {
     assert_eq!(b.sql("SELECT count(*) FROM marks"), "0");
     assert_eq!(b.sql(own), watching, "the agent's own session was spared");
     assert_eq!(b.instance.end_client_sessions(SOON).await.unwrap(), 0, "nobody is left");
+}
+
+/// Nobody shows who is still proving its identity; that client would come in by the rules of before.
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_one_that_had_only_knocked_when_the_door_was_closed() {
+    let cluster = Cluster::new();
+    let b = cluster.server("b");
+    let a = cluster.primary("a", &[&b]).await;
+    cluster.join(&b, &a).await;
+    let mut client = TcpStream::connect(("127.0.0.1", b.instance.config().port)).unwrap();
+    client.set_read_timeout(Some(SOON)).unwrap();
+    // PostgreSQL's answer to a request for TLS (message formats: SSLRequest): it has a process now, and waits for more.
+    client.write_all(&[0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f]).unwrap();
+    let mut answer = [0];
+    client.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"S");
+    b.instance.freeze(SOON).await.unwrap();
+    b.instance.end_client_sessions(SOON).await.unwrap();
+    let rest = client.read(&mut answer);
+    assert!(
+        matches!(rest, Ok(0)) || rest.is_err_and(|e| e.kind() == ErrorKind::ConnectionReset),
+        "it is gone"
+    );
+    b.instance.promote(SOON).await.unwrap();
+    assert_eq!(b.sql("SELECT 1"), "1", "and nobody else is");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,8 +3,10 @@ use std::time::Duration;
 
 use sb_pgtypes::Lsn;
 use sb_topology::ServerName;
+use serde::{Deserialize, Serialize};
 
 use crate::timings::ms;
+use crate::trace::moment;
 use crate::{BootTime, Follower};
 
 /// A standby that has not flushed for this long does not answer at present: a few round trips to the farthest site,
@@ -12,18 +14,21 @@ use crate::{BootTime, Follower};
 const ANSWER_MS_MAX: u64 = 1_000;
 
 /// Since when a standby has not flushed what was there.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Silence {
+    #[serde(with = "moment")]
     since: BootTime,
     /// Ends when this is flushed; [`None`] while it does not stream.
     until: Option<Lsn>,
 }
 
 /// How a primary's standbys answer. To answer is to flush, not to be connected.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Answers {
     /// When PostgreSQL was looked at last. Silence is counted up to here: what was not looked at is not known.
+    #[serde(with = "moment")]
     looked: Option<BootTime>,
+    #[serde(with = "moment")]
     first: Option<BootTime>,
     silent: BTreeMap<ServerName, Silence>,
     /// The end of the log when a standby was first seen streaming.

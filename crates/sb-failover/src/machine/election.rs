@@ -1,9 +1,8 @@
 //! An election, seen by one frozen standby: report, judge the reports, fetch, claim.
 
-use std::sync::Arc;
-
 use sb_pgtypes::Position;
 use sb_topology::ServerName;
+use serde::{Deserialize, Serialize};
 
 use crate::elect::{elect_mutated, everybody_reported, more_elsewhere};
 use crate::record::{Proof, Report, Standing, TransferKind, missing};
@@ -22,10 +21,10 @@ use super::work::Purpose;
 const JUDGEMENTS_PER_LEASE_MAX: usize = 16;
 
 /// The judgement told last.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Judged {
-    /// From which record: the same one is judged once.
-    record: Arc<ClusterRecord>,
+    /// From the record at hand, which is judged once.
+    pub(super) at_hand: bool,
     judgement: Judgement,
     told: usize,
 }
@@ -65,7 +64,7 @@ impl Machine {
         let Some(record) = self.record.clone() else {
             return;
         };
-        if self.judged.as_ref().is_some_and(|judged| Arc::ptr_eq(&judged.record, &record)) {
+        if self.judged.as_ref().is_some_and(|judged| judged.at_hand) {
             return;
         }
         let mut told = ClusterRecord::clone(&record);
@@ -83,7 +82,8 @@ impl Machine {
         let told = before.as_ref().map_or(0, |before| before.told);
         let same = before.is_some_and(|before| before.judgement == judgement);
         let tell = !same && told < JUDGEMENTS_PER_LEASE_MAX;
-        self.judged = Some(Judged { record, judgement: judgement.clone(), told: told + usize::from(tell) });
+        self.judged =
+            Some(Judged { at_hand: true, judgement: judgement.clone(), told: told + usize::from(tell) });
         if tell {
             self.journal(JournalEntry::Judged(Box::new(judgement)));
         }

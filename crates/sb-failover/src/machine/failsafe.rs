@@ -6,8 +6,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sb_topology::ServerName;
+use serde::{Deserialize, Serialize};
 
 use crate::timings::ms;
+use crate::trace::moment;
 use crate::{
     BootTime, Command, Failsafe, FailsafeAnswer, FailsafeQuestion, FailsafeRefusal, JournalEntry, Role, Round,
 };
@@ -15,11 +17,12 @@ use crate::{
 use super::Machine;
 
 /// What people have been told about the failsafe of the lease at hand.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct FailsafeNews {
     /// It holds the lease, and that was told.
     pub(super) holds: bool,
     /// When it last ceased to.
+    #[serde(with = "moment")]
     ended: Option<BootTime>,
     /// Who refused, and why.
     refused: Vec<(ServerName, FailsafeRefusal)>,

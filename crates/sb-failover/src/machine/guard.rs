@@ -1,18 +1,24 @@
 //! What is known of the guard: whether it would kill PostgreSQL in time, and whether anything is left to kill.
 
+use serde::{Deserialize, Serialize};
+
 use crate::timings::ms;
+use crate::trace::moment;
 use crate::{BootTime, Command, GuardReport, Processes, Term};
 
 use super::{Machine, State};
 
 /// The deadlines that the guard was given last.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Told {
     term: Term,
+    #[serde(with = "moment")]
     fence_at: BootTime,
     /// The one before, in the same term.
+    #[serde(with = "moment")]
     before: Option<BootTime>,
     /// When it is told once more if it does not report that it took it.
+    #[serde(with = "moment")]
     again_at: BootTime,
 }
 

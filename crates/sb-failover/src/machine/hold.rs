@@ -1,8 +1,11 @@
 //! R10, the side of the asked: a promise to the holder of a lease, durable before it is given.
 
+use serde::{Deserialize, Serialize};
+
 use crate::mutant::Mutant;
 use crate::record::{Proof, TTL_MS_MAX, TransferKind, missing};
 use crate::timings::ms;
+use crate::trace::moment;
 use crate::{
     AskId, BootTime, Command, FailsafeAnswer, FailsafePromise, FailsafeQuestion, FailsafeRefusal, OpFailure,
     OpId, OpOutput, Promise, Rejection, Term,
@@ -14,7 +17,7 @@ use super::Machine;
 const QUESTIONS_WAITING_MAX: usize = 8;
 
 /// A promise that is being stored, and whom to tell.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Storing {
     op: OpId,
     promise: FailsafePromise,
@@ -22,10 +25,11 @@ struct Storing {
 }
 
 /// What this server has promised to the holder of a lease.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Hold {
     stored: Option<FailsafePromise>,
     /// Against whose successors nothing is done, and until when.
+    #[serde(with = "moment")]
     active: Option<(Term, BootTime)>,
     storing: Option<Storing>,
     /// What was asked while a write was under way.

@@ -57,6 +57,9 @@ impl Machine {
         if let Some(before) = self.record.replace(Arc::clone(&record)) {
             self.journal_sync(&before.sync, &record.sync);
         }
+        if let Some(judged) = &mut self.judged {
+            judged.at_hand = false;
+        }
         if let Some(counted) = counted {
             self.measure_renewal(counted);
         }

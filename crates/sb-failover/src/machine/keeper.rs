@@ -3,9 +3,11 @@ use std::time::Duration;
 use std::collections::BTreeSet;
 
 use sb_topology::ServerName;
+use serde::{Deserialize, Serialize};
 
 use crate::mutant::Mutant;
 use crate::timings::ms;
+use crate::trace::moment;
 use crate::{BootTime, ProposalId, ProposalResult, RenewalNumber, Round, Session, Term};
 
 use super::rounds::Rounds;
@@ -18,12 +20,14 @@ const OPEN_INTERVALS_MAX: u32 = 3;
 const GRANTS_MAX: usize = 8;
 
 /// A renewal (or takeover) that was proposed and may count.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Grant {
     number: RenewalNumber,
     id: ProposalId,
+    #[serde(with = "moment")]
     sent: BootTime,
     ttl: Duration,
+    #[serde(with = "moment")]
     until: BootTime,
     open: bool,
 }
@@ -38,18 +42,22 @@ pub(super) struct Counted {
 }
 
 /// The holder's side of the lease: until when it may write, by its own clock (L1).
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Keeper {
     session: Session,
     count: u64,
     /// The term that the grants are for.
     pub(super) term: Term,
     grants: Vec<Grant>,
+    #[serde(with = "moment")]
     valid_until: Option<BootTime>,
+    #[serde(with = "moment")]
     last_sent: Option<BootTime>,
     /// When the newest renewal that counted was sent.
+    #[serde(with = "moment")]
     confirmed: Option<BootTime>,
     rounds: Rounds,
+    #[serde(skip)]
     mutant: Option<Mutant>,
 }
 

@@ -28,11 +28,13 @@ use sb_pgtypes::{Lineage, Position, SystemIdentifier};
 use sb_topology::ServerName;
 
 pub use explain::{Explanation, FailsafePart, Gate};
+use serde::{Deserialize, Serialize};
 pub use state::{ParkReason, State};
 
 use crate::mutant::Mutant;
 use crate::record::{Automatic, Durability, Lease, Member, TransferId};
 use crate::table::find;
+use crate::trace::moment;
 use crate::{
     BootTime, ClusterRecord, Command, Event, GuardReport, JournalEntry, Observation, Persisted, Phase,
     Promise, Session, Storage, Term, Timings, Trigger,
@@ -53,7 +55,7 @@ use work::{Asked, Purpose, Work};
 const STEPS_MAX: usize = 16;
 
 /// Whether this server makes the database.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Founding {
     /// This one does, when the record has none.
     Founder {
@@ -73,7 +75,7 @@ pub enum Founding {
 }
 
 /// What a machine must know from the start.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
     /// This server.
     pub me: ServerName,
@@ -88,9 +90,10 @@ pub struct Config {
 }
 
 /// What is known only within one stay in a state.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Stage {
     number: u64,
+    #[serde(with = "moment")]
     since: BootTime,
     /// An operation begun in this stay has failed.
     failed: bool,
@@ -105,6 +108,7 @@ struct Stage {
     lineage: Option<Lineage>,
     initialized: Option<(SystemIdentifier, Lineage)>,
     /// Since when an election is decided, or a restart has had a lease to run under.
+    #[serde(with = "moment")]
     ready_since: Option<BootTime>,
     /// What this server fetches, for which proof it claims, to whom it hands over.
     fetch: Option<(ServerName, Position)>,
@@ -133,7 +137,7 @@ impl Stage {
 }
 
 /// What to do with a lease once it is proven that no backend is left.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 enum AfterFence {
     /// Renew and start again, if it is still this server's.
     Resume,
@@ -145,13 +149,16 @@ enum AfterFence {
 ///
 /// `handle` an event, then take commands until `poll_command` gives none, then sleep until `poll_timeout` or
 /// the next event. Does no I/O and holds no clock: the same calls give the same commands.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Machine {
     config: Config,
+    #[serde(skip)]
     mutant: Option<Mutant>,
     state: State,
     stage: Stage,
+    #[serde(with = "moment")]
     now: BootTime,
+    #[serde(with = "moment")]
     wake: Option<BootTime>,
     commands: VecDeque<Command>,
 
@@ -167,6 +174,7 @@ pub struct Machine {
     work: Option<Work>,
     fence: Option<crate::OpId>,
     after_fence: AfterFence,
+    #[serde(with = "moment")]
     retry_at: BootTime,
     ids: u64,
 
@@ -184,6 +192,7 @@ pub struct Machine {
     sync_asked: Option<u64>,
     /// What the guard was told last; [`None`] when it holds nothing of ours.
     told: Option<Told>,
+    #[serde(with = "moment")]
     pause_seen: Option<(u64, BootTime)>,
     parked: Option<ParkReason>,
     refusal: Option<String>,

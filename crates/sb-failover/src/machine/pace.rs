@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::timings::ms;
+use crate::trace::moment;
 use crate::{BootTime, JournalEntry, Term, Timings};
 
 use super::Machine;
@@ -22,6 +23,11 @@ const QUIET_MS: u64 = 5 * 60 * 1_000;
 const STALL_RESERVE_PERCENT: u64 = 25;
 /// How many round trips must have been measured before they are judged.
 const ROUND_TRIPS_MIN: u32 = 8;
+/// A round trip counts as at most this many slow ones: what waited for the end of a stall says how long that was, and
+/// nothing about the path. A path that has become slow is known after a few.
+const OUTLIER_TIMES: u32 = 2;
+/// A round trip up to this is no outlier, in milliseconds.
+const OUTLIER_MS_MIN: u64 = 100;
 
 /// Why a lease has the length it has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,13 +61,14 @@ impl fmt::Display for PaceReason {
 }
 
 /// What was measured of the own renewals, and what follows.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Pace {
     term: Term,
     /// How many steps above the shortest lease.
     steps: u64,
     why: PaceReason,
     /// When the lease was last found to need this length.
+    #[serde(with = "moment")]
     needed_at: Option<BootTime>,
     round_trips: u32,
     /// Mean and mean deviation of the round trips, weighted as TCP does (RFC 6298).
@@ -79,7 +86,7 @@ impl Pace {
     /// A renewal has counted; `stall` is how long renewals were missing.
     fn measure(&mut self, round_trip: Duration, stall: Option<Duration>, timings: &Timings, now: BootTime) {
         self.note_round_trip(round_trip);
-        let slow = self.mean + 2 * self.deviation;
+        let slow = self.slow();
         let lead = ms(timings.fence_lead_ms);
         let judged = self.round_trips >= ROUND_TRIPS_MIN;
         let by_round_trips = if judged { relation_a(timings, slow) } else { Duration::ZERO };
@@ -109,10 +116,15 @@ impl Pace {
         }
     }
 
+    fn slow(&self) -> Duration {
+        self.mean + 2 * self.deviation
+    }
+
     fn note_round_trip(&mut self, round_trip: Duration) {
         if self.round_trips == 0 {
             (self.mean, self.deviation) = (round_trip, round_trip / 2);
         } else {
+            let round_trip = round_trip.min((OUTLIER_TIMES * self.slow()).max(ms(OUTLIER_MS_MIN)));
             self.deviation = self.deviation * 3 / 4 + self.mean.abs_diff(round_trip) / 4;
             self.mean = self.mean * 7 / 8 + round_trip / 8;
         }
@@ -199,6 +211,19 @@ mod tests {
         let (mut pace, timings) = (Pace::default(), Timings::default());
         pace.measure(ms(90), Some(ms(2_900)), &timings, at(0));
         assert_eq!(pace.ttl_ms(&timings), 4_375);
+    }
+
+    #[test]
+    fn a_renewal_that_waited_for_the_end_of_a_stall_is_no_slow_path() {
+        let (mut pace, timings) = (Pace::default(), Timings::default());
+        quiet(&mut pace, &timings, 0, 10_000);
+        pace.measure(ms(2_400), Some(ms(2_900)), &timings, at(10_000));
+        assert_eq!(pace.ttl_ms(&timings), 4_375);
+        assert_eq!(pace.why, PaceReason::Stall { milliseconds: 2_900 });
+        for now in 0..12 {
+            pace.measure(ms(1_500), Some(ms(2_000)), &timings, at(11_000 + now * 2_000));
+        }
+        assert!(pace.ttl_ms(&timings) >= 500 + 500 + 1_200 + 500 + 2 * 1_500, "a slow path is one: {pace:?}");
     }
 
     #[test]

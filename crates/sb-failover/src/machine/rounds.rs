@@ -2,27 +2,31 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sb_topology::ServerName;
+use serde::{Deserialize, Serialize};
 
 use crate::mutant::Mutant;
+use crate::trace::moment;
 use crate::{BootTime, Round};
 
 /// How many rounds may be unanswered at a time; an older one is forgotten.
 const ROUNDS_MAX: usize = 8;
 
 /// One round of questions: who has not said yes, and until when everybody's yes would count.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Open {
     round: Round,
     ttl: Duration,
+    #[serde(with = "moment")]
     until: BootTime,
     asked: usize,
     missing: BTreeSet<ServerName>,
 }
 
 /// The rounds of questions of a holder without a store (R10). Knows nothing of the store's renewals.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Rounds {
     open: Vec<Open>,
+    #[serde(with = "moment")]
     last_sent: Option<BootTime>,
 }
 

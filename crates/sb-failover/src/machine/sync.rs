@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sb_pgtypes::Lsn;
 use sb_topology::{ServerName, SiteName};
+use serde::{Deserialize, Serialize};
 
 use crate::mutant::Mutant;
 use crate::record::{Durability, SyncRecord};
@@ -18,7 +19,7 @@ use super::Machine;
 use super::work::Purpose;
 
 /// What PostgreSQL is known to wait for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Setting {
     pub(super) sync: SyncStandbys,
     /// The end of the log when everybody had loaded it; [`None`] on a standby, or when nobody is waited for.
@@ -37,7 +38,7 @@ impl Setting {
 }
 
 /// Up to which version of the synchronous state a change that was proposed may still be applied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Doubt {
     /// The agent's run before this one may have proposed something.
     Predecessor,

@@ -1,20 +1,26 @@
+use serde::{Deserialize, Serialize};
+
 use crate::record::Lease;
+use crate::trace::moment;
 use crate::{BootTime, Seq, Term, Timings};
 
 /// The waiter's side of the lease: since when it has not moved, by this server's own clock (L2).
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Watch {
     seen: Option<Seen>,
     /// When it was seen to move; what a start replays does not count.
+    #[serde(with = "moment")]
     moved: Option<BootTime>,
+    #[serde(with = "moment")]
     released: Option<BootTime>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Seen {
     term: Term,
     seq: Seq,
     ttl_ms: u64,
+    #[serde(with = "moment")]
     at: BootTime,
 }
 

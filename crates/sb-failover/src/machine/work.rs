@@ -1,6 +1,9 @@
 //! What is under way: one operation on this server, and one proposal of each purpose.
 
+use serde::{Deserialize, Serialize};
+
 use crate::timings::ms;
+use crate::trace::moment;
 use crate::{BootTime, Command, OpId, ProposalId, Request};
 
 use super::Machine;
@@ -9,7 +12,7 @@ use super::Machine;
 const ANSWER_MS_MAX: u64 = 10_000;
 
 /// An operation under way.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Work {
     pub(super) op: OpId,
     pub(super) command: Command,
@@ -18,7 +21,7 @@ pub(super) struct Work {
 }
 
 /// What a proposal is for. Of each purpose at most one is under way (renewals have their own rule).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) enum Purpose {
     Register,
     Initialize,
@@ -46,10 +49,11 @@ impl Purpose {
 }
 
 /// A proposal of one purpose.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Asked {
     pub(super) id: ProposalId,
     pub(super) open: bool,
+    #[serde(with = "moment")]
     sent: BootTime,
 }
 

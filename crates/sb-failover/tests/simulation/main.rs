@@ -19,6 +19,7 @@ mod reach;
 mod rng;
 mod server;
 mod store;
+mod tape;
 mod world;
 
 use std::collections::BTreeSet;

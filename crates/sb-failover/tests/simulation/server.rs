@@ -12,6 +12,7 @@ use sb_topology::{ServerName, SiteName};
 
 use crate::postgres::Postgres;
 use crate::profile::Profile;
+use crate::tape::Tape;
 
 #[derive(Debug)]
 pub struct Guard {
@@ -57,6 +58,8 @@ pub struct Server {
     pub running: Option<Running>,
     pub guard: Guard,
     pub postgres: Postgres,
+    /// What the machine is told, when somebody wants to play it again.
+    pub tape: Option<Tape>,
     boot_ns: u64,
     base_ns: u64,
     ppm: i64,
@@ -103,6 +106,7 @@ impl Server {
             inbox: VecDeque::new(),
             wake: None,
             running: None,
+            tape: None,
             guard: Guard::new(),
             postgres: Postgres::default(),
             boot_ns: 0,
@@ -124,6 +128,19 @@ impl Server {
         let at = i128::try_from(at.as_duration().as_nanos()).unwrap() - i128::from(self.base_ns);
         let elapsed = at.max(0) * 1_000_000 / (1_000_000 + i128::from(self.ppm)) + 1;
         self.boot_ns + u64::try_from(elapsed).unwrap()
+    }
+
+    /// Gives an event to the machine, and gives its commands.
+    pub fn handle(&mut self, event: Event, clock: BootTime) -> Vec<Command> {
+        if let Some(tape) = &mut self.tape {
+            tape.event(self.run, &self.machine, &event, clock);
+        }
+        self.machine.handle(event, clock);
+        let commands: Vec<_> = std::iter::from_fn(|| self.machine.poll_command()).collect();
+        if let Some(tape) = &mut self.tape {
+            tape.end(&self.machine, &commands);
+        }
+        commands
     }
 
     /// A new agent process. The guard and PostgreSQL stay as they are.

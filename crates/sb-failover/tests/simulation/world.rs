@@ -300,8 +300,7 @@ impl World {
             return;
         }
         let clock = s.clock(now);
-        s.machine.handle(event, clock);
-        while let Some(command) = self.servers[server].machine.poll_command() {
+        for command in s.handle(event, clock) {
             self.command(server, command);
         }
         let s = &mut self.servers[server];

@@ -211,8 +211,6 @@ impl Driver {
         let announced = client.promoting(guard_term(term), answer()).await;
         announced.map_err(|e| failed(&GuardLinkError::from(e)))?;
         let position = instance.promote(limit).await.map_err(|e| failed(&e))?;
-        // Of who was still proving its identity when the door was closed.
-        instance.end_client_sessions(ms(SESSIONS_END_MS_MAX)).await.map_err(|e| failed(&e))?;
         instance.prove_commits_wait(ms(SYNC_MS_MAX)).await.map_err(|e| failed(&e))?;
         // The standbys need their slots before they can stream; clients may be waiting for them.
         self.reconcile_slots().await;

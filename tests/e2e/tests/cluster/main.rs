@@ -6,6 +6,7 @@ mod crash;
 mod disks;
 mod durability;
 mod etcd;
+mod explain;
 mod failsafe;
 mod field;
 mod guard;
@@ -57,6 +58,10 @@ const CASES: &[Case] = &[
     Case {
         name: "a_session_on_a_standby_writes_only_when_clients_may",
         body: sessions::on_a_promoted_standby,
+    },
+    Case {
+        name: "a_lost_host_is_explained_and_its_failover_replays",
+        body: explain::host_loss_is_explained_and_replayed,
     },
     Case { name: "a_killed_agent_costs_no_failover", body: agents::killed },
     Case {
