@@ -59,7 +59,8 @@ impl RestoreError {
 /// A state together with its place in the one order of requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied<V> {
-    /// The index of the last entry that is part of the state; 0 before the first.
+    /// The index of the last entry that is part of the state; 0 before the first, and until a replica that was opened has
+    /// carried out the log on its disk.
     pub index: u64,
     /// The state.
     pub view: V,

@@ -103,6 +103,16 @@ pub fn at_risk(record: &ClusterRecord) -> Option<(ServerName, u64)> {
     missing(&best.position, &record.recorded_part(last)).map(|bytes| (server.clone(), bytes))
 }
 
+/// How many bytes of what was told or reported are lost when a person names `server`, which takes first what another has more;
+/// [`None`] when it has not reported, or does not stand on the line of the others. What the holder wrote after its last
+/// renewal comes on top.
+#[must_use]
+pub fn loss_if_named(record: &ClusterRecord, server: &ServerName) -> Option<u64> {
+    let (_, own) = record.valid_reports().find(|(reporter, _)| *reporter == server)?;
+    let taken = more_elsewhere(record, &own.position).map(|(_, until)| until);
+    record.lost_from(taken.as_ref().unwrap_or(&own.position))
+}
+
 /// Who has more of the same line than `own`, and up to where: what a person's choice takes first.
 pub(crate) fn more_elsewhere(record: &ClusterRecord, own: &Position) -> Option<(ServerName, Position)> {
     let (source, report) = most_log(record)?;

@@ -116,6 +116,8 @@ pub enum Broken {
     WalRemoved,
     /// Its log is not a prefix of its upstream's.
     Diverged,
+    /// PostgreSQL does not come up with it, nor ever will.
+    CannotStart,
 }
 
 /// A standby as the primary sees it.

@@ -29,7 +29,7 @@ pub mod trace;
 
 pub use boot_time::BootTime;
 pub use command::{Command, RepairReason, SyncStandbys};
-pub use elect::{Election, Ranked, at_risk, elect};
+pub use elect::{Election, Ranked, at_risk, elect, loss_if_named};
 pub use event::{
     Armed, Broken, DataDirectory, Event, Follower, GuardReport, Observation, OpFailure, OpOutput, Processes,
     ProposalResult, Role, Storage,

@@ -6,8 +6,8 @@ use std::os::fd::OwnedFd;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-/// PostgreSQL's one lasting process that is in no view either, as its title says.
-const LOGGER: &str = "logger";
+/// How the title of PostgreSQL's one lasting process ends that is in no view either. A session's ends with what it does.
+const LOGGER: &str = ": logger";
 
 /// A child of the postmaster, held by descriptor: its number may be given to another process.
 pub(crate) struct Newcomer {
@@ -31,7 +31,7 @@ impl Newcomer {
         stat_of(pid).filter(|stat| stat.parent == postmaster)?;
         let held = pidfd_open(pid, PidfdFlags::empty()).ok()?;
         let newcomer = Self { pid, held, postmaster };
-        let logger = title_of(pid).is_some_and(|title| title.contains(LOGGER));
+        let logger = title_of(pid).is_some_and(|title| title.trim_end_matches(['\0', ' ']).ends_with(LOGGER));
         (newcomer.is_there() && !logger).then_some(newcomer)
     }
 

@@ -39,6 +39,8 @@ pub enum RecloneReason {
     /// The two share no WAL, or the data directory has neither checksums nor `wal_log_hints`, without which
     /// `pg_rewind` cannot tell which pages changed.
     CannotRewind,
+    /// PostgreSQL does not start with it, though it seems in line.
+    CannotStart,
 }
 
 /// Why a person must decide.

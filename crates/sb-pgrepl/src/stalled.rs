@@ -39,7 +39,7 @@ impl Instance {
         why(&self.log_tail()?)
     }
 
-    fn log_tail(&self) -> Option<String> {
+    pub(crate) fn log_tail(&self) -> Option<String> {
         let mut file = File::open(self.newest_log()?).ok()?;
         let length = file.metadata().ok()?.len();
         file.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL_BYTES_MAX))).ok()?;

@@ -38,6 +38,18 @@ impl Layout {
         lsn.get() / self.segment_bytes
     }
 
+    /// Where the segment that holds the byte at `lsn` begins.
+    pub(crate) const fn segment_start(self, lsn: Lsn) -> Lsn {
+        Lsn::new(lsn.get() - lsn.get() % self.segment_bytes)
+    }
+
+    /// The file name of the segment of `timeline` that holds the byte at `lsn`.
+    pub(crate) fn segment_name(self, timeline: u32, lsn: Lsn) -> String {
+        let in_log = (1 << 32) / self.segment_bytes;
+        let number = self.segment(lsn);
+        format!("{timeline:08X}{:08X}{:08X}", number / in_log, number % in_log)
+    }
+
     /// The timeline and number in a segment's file name.
     pub(crate) fn parse_name(self, name: &str) -> Option<(u32, u64)> {
         if name.len() != 24 || !name.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -76,5 +88,7 @@ mod tests {
         assert_eq!(LAYOUT.parse_name("0000000200000001000000FE"), Some((2, 0x1FE)));
         assert_eq!(LAYOUT.parse_name("00000002.history"), None);
         assert_eq!(LAYOUT.segment(Lsn::new(0x1_FE00_0000)), 0x1FE);
+        assert_eq!(LAYOUT.segment_name(2, Lsn::new(0x1_FE00_0028)), "0000000200000001000000FE");
+        assert_eq!(LAYOUT.segment_start(Lsn::new(0x1_FE00_0028)), Lsn::new(0x1_FE00_0000));
     }
 }

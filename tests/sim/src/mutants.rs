@@ -40,6 +40,7 @@ const FAILSAFE: &[&str] = &["one_writer", "fenced_before_promote", "failsafe_pro
 const ASYNC: &str = "adversarial-async";
 const SYNC: &str = "adversarial-sync";
 const HOLDS_ON: &str = "adversarial-failsafe-async";
+const HOLDS_ON_SYNC: &str = "adversarial-failsafe-sync";
 
 /// Every one of them.
 pub const MUTANTS: &[Case] = &[
@@ -56,7 +57,8 @@ pub const MUTANTS: &[Case] = &[
     case("postgres-first", "R6", Mutant::PostgresFirst, SYNC, 5, &["quorum_intersects"]),
     case("renew-unguarded", "R3", Mutant::RenewUnguarded, ASYNC, 400, &["guard_is_armed"]),
     case("settle-unflushed", "R6", Mutant::SettleUnflushed, SYNC, 400, UNTRUE),
-    case("failsafe-not-stored", "R10", Mutant::FailsafeNotStored, HOLDS_ON, 400, FAILSAFE),
+    case("failsafe-not-stored", "R10", Mutant::FailsafeNotStored, HOLDS_ON_SYNC, 800, FAILSAFE),
+    case("own-timeline", "R8", Mutant::OwnTimeline, "sites-async", 400, &["lineage_never_forks_silently"]),
     case("failsafe-from-answers", "R10", Mutant::FailsafeFromAnswers, HOLDS_ON, 400, TWO_PRIMARIES),
     case("failsafe-majority", "R10", Mutant::FailsafeMajority, HOLDS_ON, 100, TWO_PRIMARIES),
     case("failsafe-frozen-agrees", "R10", Mutant::FailsafeFrozenAgrees, HOLDS_ON, 50, FAILSAFE),

@@ -168,6 +168,12 @@ pub(super) const EVENTS: &[Row] = &[
         "In async mode, look at what was kept: it may hold writes that clients saw confirmed. See docs/operations.md.",
     ],
     [
+        "repair.segment",
+        "PostgreSQL could not start from a new timeline's first segment, of which only a part had been received. It was set aside.",
+        "The server follows from the timeline before, which it has whole, and receives the segment again.",
+        NOTHING,
+    ],
+    [
         "repair.parked",
         "The former data directory was set aside before a new copy was made.",
         "The newest parked copy is kept until a newer one is parked.",

@@ -106,6 +106,8 @@ impl<S: StateMachine, D: Disk, N: Network> Driver<S, D, N> {
     fn turn_until_stopped(&mut self) -> Result<(), Halt> {
         let mut next_tick = Instant::now() + self.timings.tick();
         self.turn()?;
+        // Also where the log held nothing beyond the snapshot.
+        self.outlets.applied.send_replace(self.replica.view());
         loop {
             let pause = next_tick.saturating_duration_since(Instant::now());
             match self.inbox.recv_timeout(pause) {
@@ -184,7 +186,8 @@ impl<S: StateMachine, D: Disk, N: Network> Driver<S, D, N> {
     /// An answer that nobody waits for any more is dropped.
     fn tell(&mut self, event: Event<S>) {
         match event {
-            Event::Applied(applied) => drop(self.outlets.applied.send_replace(applied)),
+            // The newest: of a log that is replayed, the states in between are of the past.
+            Event::Applied(_) => drop(self.outlets.applied.send_replace(self.replica.view())),
             Event::Answered { id, outcome } => {
                 if let Some(call) = self.proposals.remove(&id) {
                     let _ = call.reply.send(Ok(outcome));

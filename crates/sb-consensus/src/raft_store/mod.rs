@@ -113,7 +113,8 @@ fn start<S: StateMachine, D: Disk>(
     let settings = settings(&config, member.clone(), identity.start);
     let replica = Replica::open(settings, machine, disk, content, rand::random)?;
     let (inbox, inputs) = sync_channel(INBOX_MAX);
-    let (applied_in, applied) = watch::channel(replica.view());
+    // What the log holds beyond the snapshot is carried out by the thread. Before that this is no state to go by.
+    let (applied_in, applied) = watch::channel(crate::Applied { index: 0, ..replica.view() });
     let (health_in, health) =
         watch::channel(into_store_health(replica.health(), u64::from(config.timings.tick_ms)));
     let book = Arc::new(AddressBook::default());

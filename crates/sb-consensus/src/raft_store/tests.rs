@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -59,6 +60,27 @@ impl Disk for Frail {
             let source = std::io::Error::other("input/output error");
             return Err(DiskError::Failed { what: "sync", path: "log".into(), source });
         }
+        self.disk.append(record)
+    }
+
+    fn replace(&mut self, snapshot: &Snapshot, log: &Record) -> Result<(), DiskError> {
+        self.disk.replace(snapshot, log)
+    }
+
+    fn condemn(&mut self, reason: &str) {
+        self.disk.condemn(reason);
+    }
+}
+
+/// A disk that lets nothing through before its gate is dropped.
+struct Gated {
+    disk: MemoryDisk,
+    gate: Receiver<()>,
+}
+
+impl Disk for Gated {
+    fn append(&mut self, record: &Record) -> Result<(), DiskError> {
+        let _ = self.gate.recv();
         self.disk.append(record)
     }
 
@@ -132,6 +154,40 @@ async fn a_full_disk_acknowledges_nothing_until_there_is_room() {
     let well = tokio::time::timeout(WITHIN, health.wait_for(|health| health.disk == DiskHealth::Ok));
     well.await.expect("the disk has room again").unwrap();
     assert_eq!(store.propose(4, WITHIN).await, Ok(7), "what was unknown was applied when there was room");
+}
+
+#[tokio::test]
+async fn no_state_is_told_before_the_log_is_part_of_it() {
+    let id = MemberId::random();
+    let config = || RaftConfig::new("test", "unused", "a", "a:1");
+    let identity = |start| Identity { id, start };
+    let founding = super::own_member(&config(), &identity(1));
+    let content = Replica::<Sum, MemoryDisk>::bootstrap(&founding, &Sum::default());
+    let disk = MemoryDisk::with(&content);
+    let before =
+        super::start(config(), &identity(1), Sum::default(), disk.clone(), &content, Arc::new(Nobody));
+    let before = before.unwrap();
+    for part in [2, 3] {
+        before.propose(part, WITHIN).await.unwrap();
+    }
+    before.shutdown().await;
+
+    let content = disk.content().unwrap();
+    let (open, gate) = channel();
+    let store = super::start(
+        config(),
+        &identity(2),
+        Sum::default(),
+        Gated { disk, gate },
+        &content,
+        Arc::new(Nobody),
+    );
+    let store = store.unwrap();
+    let mut states = store.watch();
+    assert_eq!(states.borrow().index, 0, "the snapshot alone is older than what was known before");
+    drop(open);
+    let first = tokio::time::timeout(WITHIN, states.wait_for(|state| state.index > 0));
+    assert_eq!(first.await.expect("the log is replayed").unwrap().view, 5);
 }
 
 #[tokio::test]

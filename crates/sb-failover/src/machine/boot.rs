@@ -244,6 +244,7 @@ impl Machine {
             (DataDirectory::Absent, _) => RepairReason::NoData,
             (_, Some(crate::Broken::WalRemoved)) => RepairReason::WalRemoved,
             (_, Some(crate::Broken::Diverged)) => RepairReason::Diverged,
+            (_, Some(crate::Broken::CannotStart)) => RepairReason::CannotStart,
             (_, None) if self.copy_has_left_the_line() => RepairReason::Diverged,
             (_, None) => RepairReason::Unfinished,
         }

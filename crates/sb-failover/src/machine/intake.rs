@@ -205,7 +205,12 @@ impl Machine {
     /// A copy or a new cluster has the number that the record knows, or gives it to it.
     fn data_is_here(&mut self) {
         let known = self.record.as_ref().and_then(|r| r.system_identifier);
-        if let (Some(postgres), Some(number)) = (&mut self.postgres, known) {
+        let Some(postgres) = &mut self.postgres else {
+            return;
+        };
+        // What was said of the copy before is not true of this one.
+        postgres.broken = None;
+        if let Some(number) = known {
             postgres.data = DataDirectory::Present(number);
         }
     }

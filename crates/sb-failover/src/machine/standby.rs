@@ -6,7 +6,7 @@ use sb_topology::ServerName;
 use crate::mutant::Mutant;
 use crate::record::{Standing, TransferKind};
 use crate::timings::ms;
-use crate::{Command, DataDirectory, JournalEntry, Phase, Promise, Role, Storage, Trigger};
+use crate::{Broken, Command, DataDirectory, JournalEntry, Phase, Promise, Role, Storage, Trigger};
 
 use super::{AfterFence, Machine};
 
@@ -88,8 +88,20 @@ impl Machine {
             return false;
         };
         let other = self.other_holder().is_some();
+        let broken = match postgres.broken {
+            None => false,
+            Some(Broken::WalRemoved | Broken::Diverged) => other,
+            // Without a primary there is nobody to copy from, and whether the copy is whole may yet matter.
+            Some(Broken::CannotStart) => other && self.renewals_are_fresh(),
+        };
         let absent = postgres.data == DataDirectory::Absent;
-        absent || (other && postgres.broken.is_some()) || self.copy_has_left_the_line()
+        absent || broken || self.copy_has_left_the_line()
+    }
+
+    /// Whether a renewal was seen lately. What a start replays is none: it may be old.
+    fn renewals_are_fresh(&self) -> bool {
+        let fresh = ms(2 * self.timings().renew_ms);
+        self.watch.moved_at().is_some_and(|at| self.now <= at + fresh)
     }
 
     /// Whether the own log has something that the lineage of this very term has not.
@@ -105,10 +117,7 @@ impl Machine {
             Standing::Diverged => true,
             // Beyond the promotion on record: of an attempt that failed, or of a later term than this replica has
             // seen. Without renewals nobody can tell, and an election may need the copy.
-            Standing::Unrecorded => {
-                let fresh = ms(2 * self.timings().renew_ms);
-                self.watch.moved_at().is_some_and(|at| self.now <= at + fresh) && !self.record_is_older()
-            }
+            Standing::Unrecorded => self.renewals_are_fresh() && !self.record_is_older(),
         };
         left && self.other_holder().is_some()
     }

@@ -67,6 +67,7 @@ impl ClusterRecord {
         lease.seq = lease.seq.next();
         lease.ttl_ms = ttl_ms;
         if let Some(position) = position {
+            self.timelines.learn(&position.lineage);
             self.position = Some(position.clone());
         }
         // Every promise named the renewal before this one.
@@ -91,6 +92,7 @@ impl ClusterRecord {
         if self.standing(position) == Some(Standing::Diverged) {
             return Err(Rejection::Diverged);
         }
+        self.timelines.learn(&position.lineage);
         self.reports.insert(server.clone(), Report { term, seq, position: position.clone() });
         Ok(())
     }
@@ -149,6 +151,7 @@ impl ClusterRecord {
         let reason = self.handover_reason(*proof);
         let term = lease.term.next();
         let from = Some(lease.holder.clone());
+        let timelines = self.with_reserved(term, renewal.session, Some(&position.lineage))?;
         self.lease = Some(Lease {
             holder: by.clone(),
             incarnation: *incarnation,
@@ -167,6 +170,7 @@ impl ClusterRecord {
         // The new holder sees its own takeover applied, and with it everybody admitted before.
         self.strangers.clear();
         self.transfer = None;
+        self.timelines = timelines;
         self.remember(Handover { term, from, to: by.clone(), reason, position: Some(position.clone()) });
         Ok(())
     }
@@ -201,6 +205,7 @@ impl ClusterRecord {
         if known.term == term || Standing::of(&end, &known.lineage) != Standing::Unrecorded {
             return Err(Rejection::Diverged);
         }
+        self.timelines.learn(lineage);
         if let Some(fork) = lineage.forks().last() {
             self.position = Some(Position { lineage: lineage.clone(), flushed: fork.at });
         }

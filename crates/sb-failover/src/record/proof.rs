@@ -124,14 +124,20 @@ impl ClusterRecord {
         let Some(TransferKind::Failover { accept_data_loss_bytes }) = transfer.map(|t| t.kind) else {
             return Err(Rejection::WrongProof);
         };
+        let (bytes, allowed) = (self.lost_from(position).ok_or(Rejection::Diverged)?, accept_data_loss_bytes);
+        if bytes > allowed { Err(Rejection::TooFarBehind { bytes, allowed }) } else { Ok(()) }
+    }
+
+    /// How many bytes `position` lacks of what the holder told last and of what was reported; [`None`] when one of them is on
+    /// another line.
+    pub(crate) fn lost_from(&self, position: &Position) -> Option<u64> {
         let own = self.recorded_part(position);
-        for (_, report) in self.valid_reports() {
-            let bytes = missing(&own, &self.recorded_part(&report.position)).ok_or(Rejection::Diverged)?;
-            if bytes > accept_data_loss_bytes {
-                return Err(Rejection::TooFarBehind { bytes, allowed: accept_data_loss_bytes });
-            }
+        let reported = self.valid_reports().map(|(_, report)| &report.position);
+        let mut lost = 0;
+        for other in reported.chain(&self.position) {
+            lost = lost.max(missing(&own, &self.recorded_part(other))?);
         }
-        self.prove_missing_at_most(position, accept_data_loss_bytes)
+        Some(lost)
     }
 
     /// What was written after an unrecorded promotion counts for nothing: clients never saw it.

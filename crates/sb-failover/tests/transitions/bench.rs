@@ -9,10 +9,10 @@ pub use sb_failover::record::{
     TransferKind,
 };
 pub use sb_failover::{
-    Armed, BootTime, ClusterRecord, Command, Config, DataDirectory, Event, Follower, Founding, GuardReport,
-    Incarnation, JournalEntry, Judgement, Machine, Observation, OpFailure, OpOutput, Persisted, Phase,
-    Processes, ProposalResult, Rejection, RenewalNumber, Request, Role, Seq, Session, State, Term, Timings,
-    Trigger,
+    Armed, BootTime, Broken, ClusterRecord, Command, Config, DataDirectory, Event, Follower, Founding,
+    GuardReport, Incarnation, JournalEntry, Judgement, Machine, Observation, OpFailure, OpOutput, Persisted,
+    Phase, Processes, ProposalResult, Rejection, RenewalNumber, RepairReason, Request, Role, Seq, Session,
+    State, Term, Timings, Trigger,
 };
 pub use sb_pgtypes::{Lineage, Lsn, Position, SystemIdentifier, TimelineId};
 pub use sb_topology::{ServerName, SiteName};
@@ -254,8 +254,8 @@ impl Bench {
                 self.postgres_is(Role::Stopped);
                 OpOutput::Nothing
             }
-            Command::Promote { .. } => {
-                let lineage = here.lineage.forked(here.flushed, TimelineId::try_from(2).unwrap()).unwrap();
+            Command::Promote { timeline, .. } => {
+                let lineage = here.lineage.forked(here.flushed, *timeline).unwrap();
                 self.postgres.position = Some(Position { lineage: lineage.clone(), flushed: here.flushed });
                 self.postgres_is(Role::Primary);
                 OpOutput::Promoted(lineage)

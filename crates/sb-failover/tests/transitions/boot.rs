@@ -134,15 +134,8 @@ fn a_founder_whose_record_came_late_goes_back_to_founding() {
     assert_eq!(bench.record.term(), FIRST.next());
 }
 
-/// A copy of ours on a promotion that the replayed record does not know, and the holder of that record renews.
-fn beyond_the_record(phase: Phase) -> Bench {
-    let mut bench = Bench::joiner(phase, Role::Standby);
-    bench.record = founded_by("other");
-    let promoted = Lineage::first().forked(Lsn::new(1_000), TimelineId::try_from(2).unwrap()).unwrap();
-    bench.postgres.position = Some(Position { lineage: promoted, flushed: Lsn::new(1_100) });
-    let mut bench = held(bench, &["Repair"]).begin();
-    bench.later(400);
-    bench.is(State::Following);
+/// The other server renews its lease.
+fn renewed(bench: &mut Bench) {
     let renew = Request::Renew {
         holder: name("other"),
         incarnation: Incarnation::new(1),
@@ -154,6 +147,18 @@ fn beyond_the_record(phase: Phase) -> Bench {
     };
     bench.record.apply(&renew).unwrap();
     bench.show();
+}
+
+/// A copy of ours on a promotion that the replayed record does not know, and the holder of that record renews.
+fn beyond_the_record(phase: Phase) -> Bench {
+    let mut bench = Bench::joiner(phase, Role::Standby);
+    bench.record = founded_by("other");
+    let promoted = Lineage::first().forked(Lsn::new(1_000), TimelineId::try_from(2).unwrap()).unwrap();
+    bench.postgres.position = Some(Position { lineage: promoted, flushed: Lsn::new(1_100) });
+    let mut bench = held(bench, &["Repair"]).begin();
+    bench.later(400);
+    bench.is(State::Following);
+    renewed(&mut bench);
     bench
 }
 
@@ -167,4 +172,47 @@ fn a_copy_that_was_promoted_in_a_later_term_than_the_record_shows_is_kept() {
     let bench = beyond_the_record(Phase::Primary { term: FIRST.next() });
     bench.is(State::Following);
     assert!(bench.issued("Persist").is_empty());
+}
+
+/// A standby whose starts come to nothing, and whose log says that they always will.
+fn cannot_start() -> Bench {
+    let mut bench = Bench::joiner(Phase::Standby, Role::Stopped);
+    bench.record = founded_by("other");
+    bench.failing.push("StartStandby");
+    let mut bench = held(bench, &["Repair"]).begin();
+    bench.is(State::Following);
+    renewed(&mut bench);
+    bench.postgres.broken = Some(Broken::CannotStart);
+    bench
+}
+
+#[test]
+fn a_copy_that_cannot_start_is_repaired_once() {
+    let mut bench = cannot_start();
+    bench.tell(Event::Postgres(bench.postgres.clone()));
+    bench.took(State::Following, Trigger::CopyUnsound);
+    bench.later(1_000);
+    let repair = bench.commands.last().unwrap().clone();
+    let Command::Repair { source, reason, .. } = &repair else { panic!("{repair:?}") };
+    assert_eq!((source, *reason), (&name("other"), RepairReason::CannotStart));
+
+    bench.held.clear();
+    bench.failing.clear();
+    bench.postgres.broken = None;
+    bench.finish(&repair);
+    bench.later(1_000);
+    bench.is(State::Following);
+    assert_eq!(bench.postgres.role, Role::Standby);
+    assert_eq!(bench.issued("Repair").len(), 1);
+}
+
+#[test]
+fn a_copy_that_cannot_start_is_kept_while_no_primary_is_seen() {
+    let mut bench = cannot_start();
+    let silence = 2 * bench.record.timings.renew_ms + 100;
+    bench.later(silence);
+    bench.tell(Event::Postgres(bench.postgres.clone()));
+    bench.later(60_000);
+    assert!(bench.issued("Repair").is_empty());
+    assert!(bench.issued("StartStandby").len() > 1, "it is tried again");
 }

@@ -1,7 +1,7 @@
 //! A person names the next primary: what it takes from the others first, and what it is told to say.
 
 use sb_failover::record::Report;
-use sb_failover::{Election, at_risk, elect};
+use sb_failover::{Election, at_risk, elect, loss_if_named};
 
 use crate::bench::*;
 
@@ -70,6 +70,23 @@ fn a_named_server_takes_first_what_another_that_answers_has_more() {
     bench.later(10_000);
     bench.is(State::Leading);
     assert_eq!(bench.record.history.last().unwrap().position, Some(position(NEAR)));
+}
+
+#[test]
+fn the_loss_of_a_choice_is_told_after_what_the_named_server_takes_first() {
+    let mut record = lagging().record;
+    let lease = record.lease.clone().unwrap();
+    let report = |position| Report { term: lease.term, seq: lease.seq, position };
+    assert_eq!(loss_if_named(&record, &name("us")), None, "it has not reported");
+    record.reports.insert(name("us"), report(position(HERE)));
+    assert_eq!(loss_if_named(&record, &name("us")), Some(FAR - HERE));
+    record.reports.insert(name("b"), report(position(NEAR)));
+    assert_eq!(loss_if_named(&record, &name("us")), Some(FAR - NEAR));
+    assert_eq!(loss_if_named(&record, &name("b")), Some(FAR - NEAR));
+    let lineage = Lineage::first().forked(Lsn::new(HERE), TimelineId::try_from(2).unwrap()).unwrap();
+    record.lineage.as_mut().unwrap().lineage = lineage.clone();
+    record.position = Some(Position { lineage, flushed: Lsn::new(FAR) });
+    assert_eq!(loss_if_named(&record, &name("b")), None, "it has left the line");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::desired;
+use super::vain_starts::VainStarts;
 use crate::guard_link::GuardLink;
 use crate::journal::Journal;
 use crate::packet_fence::PacketFence;
@@ -59,6 +60,7 @@ pub struct Driver {
     current: Arc<StdMutex<Option<(OpId, CancellationToken)>>>,
     access: Arc<StdMutex<ClientAccess>>,
     nudge: Arc<Notify>,
+    pub(super) vain_starts: VainStarts,
 }
 
 impl Driver {
@@ -71,6 +73,7 @@ impl Driver {
             current: Arc::default(),
             access: Arc::new(StdMutex::new(ClientAccess::Open)),
             nudge: Arc::default(),
+            vain_starts: VainStarts::default(),
         }
     }
 
@@ -159,7 +162,7 @@ impl Driver {
             Command::Persist { phase, .. } => self.remember(move |memory| memory.store_phase(&phase)).await,
             Command::Freeze { .. } => self.freeze().await,
             Command::Fetch { source, until, limit, .. } => self.fetch(&source, &until, limit).await,
-            Command::Promote { term, limit, .. } => self.promote(term, limit).await,
+            Command::Promote { term, timeline, limit, .. } => self.promote(term, timeline, limit).await,
             Command::OpenClients { .. } => self.open_clients().await,
             Command::SetSyncStandbys { sync, .. } => self.set_sync_standbys(&sync).await,
             Command::Repair { source, reason, .. } => self.repair(&source, reason).await,

@@ -9,6 +9,7 @@ mod housekeeping;
 mod observe;
 mod operations;
 mod postmaster;
+mod vain_starts;
 
 pub use driver::{Driver, DriverConfig};
 pub use housekeeping::Housekeeping;

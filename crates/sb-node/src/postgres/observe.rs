@@ -42,6 +42,13 @@ pub struct Seen {
     pub observation: Option<Observation>,
 }
 
+/// What lies on the disk of a server without PostgreSQL's processes.
+#[derive(Debug, Clone, Copy)]
+struct Stopped {
+    data: DataDirectory,
+    broken: Option<Broken>,
+}
+
 /// Looks at one server's PostgreSQL.
 pub struct Watcher {
     driver: Driver,
@@ -51,7 +58,7 @@ pub struct Watcher {
     state: watch::Receiver<State>,
     state_since: Instant,
     seen: watch::Sender<Seen>,
-    local: Option<DataIdentity>,
+    local: Option<Stopped>,
     not_streaming_since: Option<Instant>,
     receiver: Option<(i32, Instant)>,
 }
@@ -141,18 +148,23 @@ impl Watcher {
     async fn stopped(&mut self) -> Option<Observation> {
         if self.local.is_none() {
             match self.driver.instance().data_identity().await {
-                Ok(data) => self.local = Some(data),
+                Ok(identity) => {
+                    let data = match identity {
+                        DataIdentity::Absent | DataIdentity::Unfinished(_) => DataDirectory::Absent,
+                        DataIdentity::Present { system_identifier } => {
+                            DataDirectory::Present(system_identifier)
+                        }
+                    };
+                    self.local = Some(Stopped { data, broken: self.driver.broken_by_start() });
+                }
                 Err(error) => {
                     tracing::warn!(error = %super::driver::chain(&error), "cannot judge the data directory");
                     return None;
                 }
             }
         }
-        let data = match self.local.as_ref()? {
-            DataIdentity::Absent | DataIdentity::Unfinished(_) => DataDirectory::Absent,
-            DataIdentity::Present { system_identifier } => DataDirectory::Present(*system_identifier),
-        };
-        Some(Observation { role: Role::Stopped, ..nothing(data) })
+        let Stopped { data, broken } = self.local?;
+        Some(Observation { role: Role::Stopped, broken, ..nothing(data) })
     }
 
     fn answered(&mut self, status: &Status) -> Observation {

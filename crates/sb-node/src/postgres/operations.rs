@@ -7,7 +7,7 @@ use sb_pgrepl::{
     ClientAccess, CloneRequest, DataIdentity, LocalData, RepairStep, RewindError, Role, ShutdownMode,
     SourceFacts, StartRole, Upstream, repair_plan,
 };
-use sb_pgtypes::{Lineage, Position};
+use sb_pgtypes::{Lineage, Position, TimelineId};
 use sb_topology::ServerName;
 use tokio::time::Instant;
 
@@ -116,11 +116,13 @@ impl Driver {
     async fn start_standby_anew(&self, upstream: Option<&ServerName>) -> Result<(), OpFailure> {
         let (link, instance) = (&self.config.guard, self.instance());
         self.end_all().await?;
+        self.mend_vain_start().await;
         self.set_access(ClientAccess::Open);
         let upstream = upstream.map(|name| self.upstream(name, self.slot_of(name))).transpose()?;
         let prepared = instance.prepare_start(&StartRole::Standby(upstream), &self.desired()?).await;
         let spec = prepared.map_err(|e| failed(&e))?;
         postmaster::start(link, spec, None).await.map_err(|e| failed(&e))?;
+        self.vain_starts.started();
         self.config.fence.open_for_standby().await;
         match self.wait_ready().await? {
             Role::Standby => self.take_back().await,
@@ -201,7 +203,7 @@ impl Driver {
         Ok(OpOutput::At(fetched.map_err(|e| failed(&e))?))
     }
 
-    pub(super) async fn promote(&self, term: Term, limit: Duration) -> Ended {
+    pub(super) async fn promote(&self, term: Term, timeline: TimelineId, limit: Duration) -> Ended {
         self.set_access(ClientAccess::Closed);
         let instance = self.instance();
         instance.configure(&self.desired()?).await.map_err(|e| failed(&e))?;
@@ -210,7 +212,7 @@ impl Driver {
         let client = self.config.guard.client().map_err(|e| failed(&e))?;
         let announced = client.promoting(guard_term(term), answer()).await;
         announced.map_err(|e| failed(&GuardLinkError::from(e)))?;
-        let position = instance.promote(limit).await.map_err(|e| failed(&e))?;
+        let position = instance.promote(timeline, limit).await.map_err(|e| failed(&e))?;
         instance.prove_commits_wait(ms(SYNC_MS_MAX)).await.map_err(|e| failed(&e))?;
         // The standbys need their slots before they can stream; clients may be waiting for them.
         self.reconcile_slots().await;
@@ -239,6 +241,11 @@ impl Driver {
             RepairReason::NoData | RepairReason::Diverged | RepairReason::Unfinished => {
                 repair_plan(&self.local_data().await?, &facts)
             }
+            RepairReason::CannotStart => match repair_plan(&self.local_data().await?, &facts) {
+                // In line as it seems, it would just be started again.
+                RepairStep::Stream => RepairStep::Reclone(sb_pgrepl::RecloneReason::CannotStart),
+                step @ (RepairStep::Rewind { .. } | RepairStep::Reclone(_) | RepairStep::Refuse(_)) => step,
+            },
         };
         match step {
             RepairStep::Stream => {}
@@ -249,6 +256,7 @@ impl Driver {
             }
             RepairStep::Refuse(why) => return Err(failed(&why)),
         }
+        self.vain_starts.replaced();
         Ok(OpOutput::At(facts.position))
     }
 

@@ -29,13 +29,7 @@ impl Agent {
     /// Every server as an election would judge it if the primary were lost now: each standby that is heard reports
     /// where it stands.
     pub(super) fn if_primary_were_lost(&self, status: &Status) -> Option<(String, Vec<Candidate>)> {
-        let mut record = ClusterRecord::clone(&self.record());
-        for server in &status.servers {
-            if let Some((name, report)) = report_of(&record, server) {
-                record.reports.entry(name).or_insert(report);
-            }
-        }
-        let judgement = judge(&record)?;
+        let judgement = judge(&as_if_reported(&self.record(), &status.servers))?;
         let mut candidates = judgement.candidates.iter().map(words::candidate).collect::<Vec<_>>();
         for candidate in &mut candidates {
             let server = status.servers.iter().find(|s| s.name == candidate.server);
@@ -50,6 +44,18 @@ impl Agent {
         }
         Some((judgement.verdict, candidates))
     }
+}
+
+/// The record as an election would have it if it began now: what has been reported, and what each standby that is heard would
+/// report.
+pub(super) fn as_if_reported(record: &ClusterRecord, servers: &[ServerStatus]) -> ClusterRecord {
+    let mut record = record.clone();
+    for server in servers {
+        if let Some((name, report)) = report_of(&record, server) {
+            record.reports.entry(name).or_insert(report);
+        }
+    }
+    record
 }
 
 /// What a standby would report; [`None`] when it would not come to that.

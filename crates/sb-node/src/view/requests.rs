@@ -7,13 +7,13 @@ use sb_api::{
     ServerStatus, Status, SwitchoverRequest,
 };
 use sb_consensus::ProposeError;
-use sb_failover::Request;
 use sb_failover::record::{PAUSE_MS_MAX, Pause, Transfer, TransferId, TransferKind};
-use sb_pgtypes::Lsn;
+use sb_failover::{ClusterRecord, Request, loss_if_named};
 use sb_topology::ServerName;
 
 use super::Agent;
 use super::cluster::takes_no_writes;
+use super::judged::as_if_reported;
 use crate::gates::{EXPECT_PRIMARY, bytes, gate, passed};
 use crate::http::Caller;
 use crate::operations::{Mark, new_operation};
@@ -62,7 +62,7 @@ impl Agent {
         let mut gates = self.common_gates(&status, request.expect_primary.as_deref());
         let to = self.target(&request.to)?;
         gates.extend(failover_gates(&status, &to));
-        gates.push(self.loss_gate(&status, &to, accepted));
+        gates.push(loss_gate(&self.record(), &status.servers, &to, accepted));
         passed("failover.refused", &format!("cannot promote `{to}`"), gates)?;
         let steps = [
             "the lease of the former primary ends".to_owned(),
@@ -192,22 +192,6 @@ impl Agent {
         }
         gates
     }
-
-    /// What would be lost: the distance to the position that the former primary told last.
-    fn loss_gate(&self, status: &Status, to: &ServerName, accepted: u64) -> Gate {
-        let record = self.record();
-        let flushed = of(status, to).and_then(|s| s.flushed_lsn.as_ref()?.parse::<Lsn>().ok());
-        let limit = bytes(accepted);
-        match (record.position.as_ref(), flushed) {
-            (Some(position), Some(flushed)) => {
-                let missing = position.flushed.bytes_ahead_of(flushed);
-                // A living primary waits for the receiver to have everything, so nothing is lost then.
-                let primary = status.servers.iter().any(|s| s.role == Role::Primary);
-                gate("loss", &bytes(missing), &limit, primary || missing <= accepted)
-            }
-            (_, None) | (None, _) => gate("loss", "unknown", &limit, false),
-        }
-    }
 }
 
 impl Agent {
@@ -249,6 +233,19 @@ fn of<'a>(status: &'a Status, server: &ServerName) -> Option<&'a ServerStatus> {
     status.servers.iter().find(|s| s.name == server.as_str())
 }
 
+/// What would be lost of the former primary's last word, once `to` has taken what another has more.
+fn loss_gate(record: &ClusterRecord, servers: &[ServerStatus], to: &ServerName, accepted: u64) -> Gate {
+    let limit = bytes(accepted);
+    match loss_if_named(&as_if_reported(record, servers), to) {
+        Some(lost) => {
+            // A living primary waits for the receiver to have everything, so nothing is lost then.
+            let primary = servers.iter().any(|s| s.role == Role::Primary);
+            gate("loss", &bytes(lost), &limit, primary || lost <= accepted)
+        }
+        None => gate("loss", "unknown", &limit, false),
+    }
+}
+
 fn failover_gates(status: &Status, to: &ServerName) -> Vec<Gate> {
     let server = of(status, to);
     let reachable = server.is_some_and(|s| s.reachable == Some(true));
@@ -270,4 +267,80 @@ pub(super) fn planned(mut operation: Operation, result: String) -> Operation {
 /// An id that no other operation of the cluster has, as far as 64 random bits go.
 pub(super) fn fresh_id() -> u64 {
     rand::random()
+}
+
+#[cfg(test)]
+mod tests {
+    use sb_failover::State;
+    use sb_failover::record::{Automatic, Durability, Member};
+    use sb_failover::{Incarnation, RenewalNumber};
+    use sb_pgtypes::{Lineage, Lsn, Position, SystemIdentifier};
+
+    use super::*;
+    use crate::words;
+
+    fn name(text: &str) -> ServerName {
+        text.parse().unwrap()
+    }
+
+    /// `ravena-1` was the primary, and told 0x9000 last.
+    fn record() -> ClusterRecord {
+        let mut record = ClusterRecord::default();
+        for server in ["ravena-1", "burlington-1", "tucson-1"] {
+            let site = server.split('-').next().unwrap().parse().unwrap();
+            let incarnation = Incarnation::new(1);
+            let member = Member { incarnation, site, priority: 0, promotable: true, sync_eligible: false };
+            record.apply(&Request::Register { server: name(server), member }).unwrap();
+        }
+        let founded = Request::Initialize {
+            by: name("ravena-1"),
+            incarnation: Incarnation::new(1),
+            system_identifier: SystemIdentifier::new(7),
+            lineage: Lineage::first(),
+            renewal: RenewalNumber::default(),
+            ttl_ms: 3_500,
+            durability: Durability::Async,
+            number: 0,
+            lag_bytes_max: 0,
+            automatic: Automatic::Allowed,
+        };
+        record.apply(&founded).unwrap();
+        record.position = Some(Position { lineage: Lineage::first(), flushed: Lsn::new(0x9000) });
+        record
+    }
+
+    fn standby(name: &str, flushed: &str) -> ServerStatus {
+        ServerStatus {
+            role: Role::Standby,
+            state: words::state(State::Frozen),
+            reachable: Some(true),
+            timeline: Some(1),
+            flushed_lsn: Some(flushed.into()),
+            ..ServerStatus::unknown(name, "a-site")
+        }
+    }
+
+    #[test]
+    fn a_choice_is_measured_with_what_it_takes_first_from_another() {
+        let (record, to) = (record(), name("tucson-1"));
+        let alone = [standby("tucson-1", "0/7000")];
+        assert_eq!(loss_gate(&record, &alone, &to, 0), gate("loss", "8 KiB", "0 bytes", false));
+        assert_eq!(loss_gate(&record, &alone, &to, 8_192), gate("loss", "8 KiB", "8 KiB", true));
+        let both = [standby("tucson-1", "0/7000"), standby("burlington-1", "0/8000")];
+        assert_eq!(loss_gate(&record, &both, &to, 4_096), gate("loss", "4 KiB", "4 KiB", true));
+        let whole = [standby("tucson-1", "0/7000"), standby("burlington-1", "0/9000")];
+        assert_eq!(loss_gate(&record, &whole, &to, 0), gate("loss", "0 bytes", "0 bytes", true));
+    }
+
+    #[test]
+    fn a_choice_that_would_not_report_is_refused() {
+        let (record, to) = (record(), name("tucson-1"));
+        let other_line = [ServerStatus { timeline: Some(2), ..standby("tucson-1", "0/9000") }];
+        let copying =
+            [ServerStatus { state: words::state(State::Repairing), ..standby("tucson-1", "0/9000") }];
+        for servers in [other_line, copying] {
+            assert_eq!(loss_gate(&record, &servers, &to, u64::MAX).observed, "unknown", "{servers:?}");
+            assert!(!loss_gate(&record, &servers, &to, u64::MAX).ok);
+        }
+    }
 }
