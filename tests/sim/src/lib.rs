@@ -17,7 +17,7 @@ mod tally;
 mod world;
 
 pub use campaign::{Campaign, Failure, Report};
-pub use mutants::{Case, MUTANTS, MUTANTS_FROM, NOT_CAUGHT};
+pub use mutants::{Case, MUTANTS, MUTANTS_FROM};
 pub use profile::{PROFILES, Profile, Shape, Wire};
 pub use results::{Results, Stretch};
 pub use tally::Tally;

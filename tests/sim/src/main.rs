@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use sb_sim::{Campaign, MUTANTS, NOT_CAUGHT, PROFILES, Profile, Report, Results, SOURCE, Words, run};
+use sb_sim::{Campaign, MUTANTS, PROFILES, Profile, Report, Results, SOURCE, Words, run};
 
 /// After how many schedules the results file is brought up to date.
 const CHECKPOINT_SCHEDULES: u64 = 2_000;
@@ -104,10 +104,9 @@ fn profile(arguments: &Arguments) -> anyhow::Result<Option<Profile>> {
     let Some(name) = &arguments.mutant else {
         return Ok(profile);
     };
-    let names = || MUTANTS.iter().chain(NOT_CAUGHT).map(|m| m.name).collect::<Vec<_>>().join(", ");
+    let names = || MUTANTS.iter().map(|m| m.name).collect::<Vec<_>>().join(", ");
     let mutant = MUTANTS
         .iter()
-        .chain(NOT_CAUGHT)
         .find(|m| m.name == name)
         .ok_or_else(|| anyhow::anyhow!("there is no mutant `{name}`; there are: {}", names()))?;
     let chosen = profile.or_else(|| Profile::named(mutant.profile));

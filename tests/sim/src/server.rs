@@ -63,8 +63,8 @@ pub struct Server {
     pub name: ServerName,
     pub site: usize,
     pub up: bool,
-    /// Its directories were lost at some time.
-    pub wiped: bool,
+    /// What was in its directories when they were lost.
+    pub buried: Option<Box<Postgres>>,
     /// It never comes back.
     pub lost: bool,
     /// The agent's process exists.

@@ -73,7 +73,7 @@ impl Machine {
     /// Whether the record at hand has a renewal or the takeover of this run of the agent, and with it whatever an earlier
     /// run is known to have brought about. The answer to a renewal may come before the record that it is in, and one
     /// replayed at the start may not show yet that this term was promoted.
-    fn record_is_of_this_run(&self) -> bool {
+    pub(super) fn record_is_of_this_run(&self) -> bool {
         self.lease().is_some_and(|l| l.renewal.session == self.config.session)
     }
 

@@ -98,7 +98,7 @@ impl Machine {
         absent || broken || self.copy_has_left_the_line()
     }
 
-    /// Of this run: what a start replays is no renewal.
+    /// Whether a renewal was seen lately. What a start replays is none: it may be old.
     fn renewals_are_fresh(&self) -> bool {
         let fresh = ms(2 * self.timings().renew_ms);
         self.watch.moved_at().is_some_and(|at| self.now <= at + fresh)

@@ -142,10 +142,8 @@ impl Machine {
     /// Takes the next step towards the set that shall be. `end` is what a new primary's standbys must have flushed
     /// before its set counts.
     pub(super) fn tend_sync(&mut self, end: Option<Lsn>) {
-        if self.doubt == Doubt::Predecessor
-            && let Some(record) = &self.record
-        {
-            self.doubt = Doubt::At(record.sync.version);
+        if self.doubt == Doubt::Predecessor && !self.bound_doubt() {
+            return;
         }
         let sync = self.record.as_ref().map(|r| &r.sync).filter(|s| concerns(s));
         if sync.is_none_or(|s| self.sync_change_is_open(s)) {
@@ -175,6 +173,17 @@ impl Machine {
             }
             Step::Record { change, .. } => self.put_sync(gathered.sync, change),
         }
+    }
+
+    /// A change of the run before can only start from what that run saw. Behind a renewal of this run the record has all of
+    /// that; one that a start replays may be older, and PostgreSQL must not be made to wait for the set that it shows.
+    fn bound_doubt(&mut self) -> bool {
+        let fresh = self.record.as_ref().filter(|_| self.record_is_of_this_run());
+        let Some(version) = fresh.map(|record| record.sync.version) else {
+            return false;
+        };
+        self.doubt = Doubt::At(version);
+        true
     }
 
     /// The next step, or why there is none; [`None`] where there is no set to look after.

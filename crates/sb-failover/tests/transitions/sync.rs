@@ -49,6 +49,34 @@ fn an_adopted_primary_lets_another_standby_join_when_its_voter_is_gone() {
     assert_eq!(voters(&bench), ["b", "c"]);
 }
 
+/// An agent that was killed twice: the record that the second start replays is older than a shrink of the first run. Clients
+/// are in, so what PostgreSQL waits for stays as it is until the record has a renewal of this run.
+#[test]
+fn an_adopted_primary_leaves_its_set_alone_until_the_record_is_of_this_run() {
+    let mut bench = Bench::joiner(Phase::Primary { term: FIRST }, Role::Primary);
+    bench.record = synchronous("us", &["b", "c"]);
+    let fence_at = bench.now + Duration::from_millis(2_500);
+    bench.guard.armed = Some(Armed { term: FIRST, fence_at });
+    streams(&mut bench, &["b", "c"]);
+    let mut bench = held(bench, &["Propose"]).begin();
+    bench.is(State::Reopening);
+    bench.later(300);
+    let shrunk = bench.record.sync.with_voters([name("b")].into(), 0);
+    bench.record.sync = shrunk;
+    bench.show();
+    bench.later(300);
+    assert!(bench.commands.iter().all(|c| waits_for(c).is_none() && set_sync(c).is_none()));
+
+    bench.held.clear();
+    bench.later(1_500);
+    bench.is(State::Leading);
+    let voided =
+        bench.commands.iter().position(|c| set_sync(c).is_some_and(|(e, s)| *s == e.voided())).unwrap();
+    let first = bench.commands.iter().position(|c| waits_for(c).is_some()).unwrap();
+    assert!(voided < first, "{:?}", bench.commands);
+    assert_eq!(waits_for(&bench.commands[first]).unwrap(), ["b"]);
+}
+
 /// `us` has won the second term from `other`, whose V is {b, c}; b was the witness.
 fn won() -> Bench {
     let mut bench = Bench::joiner(Phase::Standby, Role::Standby);

@@ -36,15 +36,17 @@ fn see_stream(world: &World, standby: usize, upstream: usize) -> Result<(), Stri
     Err(format!("s{standby} receives from s{upstream}, and record {end} is another one"))
 }
 
-/// A directory that was lost, or a server that never returns, takes with it what only it had.
+/// Directories that were lost, and a server that never returns, take with them what they had.
 fn see_end(world: &World) -> Result<(), String> {
-    let gone = world.servers.iter().any(|s| s.wiped);
     let primary = world.servers.iter().position(|s| s.is_primary() && s.postgres.clients);
-    let Some(primary) = primary.filter(|_| !gone) else {
+    let Some(primary) = primary else {
         return Ok(());
     };
     let kept = |c: &&crate::world::Confirmed| {
-        let lost_with = |s: &crate::server::Server| s.lost && s.postgres.has(c.transaction);
+        let lost_with = |s: &crate::server::Server| {
+            s.lost && s.postgres.has(c.transaction)
+                || s.buried.as_ref().is_some_and(|before| before.has(c.transaction))
+        };
         world.servers[primary].postgres.has(c.transaction)
             || world.reported_lost.contains(&c.transaction)
             || world.servers.iter().any(lost_with)

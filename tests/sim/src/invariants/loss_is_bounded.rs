@@ -2,7 +2,7 @@ use sb_failover::Request;
 use sb_failover::record::{Proof, TransferKind};
 
 use super::{Happening, Invariant};
-use crate::model::postgres::RECORD_BYTES;
+use crate::model::postgres::{Postgres, RECORD_BYTES};
 use crate::server::index;
 use crate::world::World;
 
@@ -35,12 +35,16 @@ impl Invariant for LossIsBounded {
         };
         let (old, winner) = (&world.servers[index(&lease.holder)], &world.servers[index(&by)]);
         let kept = usize::try_from(told.flushed.get().saturating_sub(bound) / RECORD_BYTES).unwrap_or(0);
-        // The old primary's own directory may be another one by now.
-        let Some(last) = kept.checked_sub(1).and_then(|last| old.postgres.log.get(last)) else {
+        // The old primary's directory may be another one by now: then it is that of before which counts.
+        let on_line = |p: &&Postgres| p.lineage.current() == told.lineage.current();
+        let Some(old) = [Some(&old.postgres), old.buried.as_deref()].into_iter().flatten().find(on_line)
+        else {
             return Ok(());
         };
-        if old.wiped || old.postgres.lineage.current() != told.lineage.current() || winner.postgres.has(*last)
-        {
+        let Some(last) = kept.checked_sub(1).and_then(|last| old.log.get(last)) else {
+            return Ok(());
+        };
+        if winner.postgres.has(*last) {
             return Ok(());
         }
         Err(format!("{by} took over and lost more than {bound} bytes of {}'s", lease.holder))

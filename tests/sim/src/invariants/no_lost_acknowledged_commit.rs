@@ -1,8 +1,9 @@
 use super::{Happening, Invariant};
 use crate::world::{Confirmed, World};
 
-/// R6: in the synchronous modes every new primary has every commit that was ever confirmed to a client, unless
-/// directories were lost while the set was fallen back or not formed yet, and a person has accepted what went with them.
+/// R6: in the synchronous modes every new primary has every commit that was ever confirmed to a client, but for those
+/// that went with lost directories while the set was fallen back or not formed yet, and that a person has accepted as
+/// lost.
 pub struct NoLostAcknowledgedCommit;
 
 impl Invariant for NoLostAcknowledgedCommit {
@@ -11,7 +12,7 @@ impl Invariant for NoLostAcknowledgedCommit {
     }
 
     fn see(&mut self, world: &World, happening: &Happening) -> Result<(), String> {
-        if !world.profile.durability.is_synchronous() || world.loss_accepted {
+        if !world.profile.durability.is_synchronous() {
             return Ok(());
         }
         let server = match happening {
@@ -33,7 +34,11 @@ impl Invariant for NoLostAcknowledgedCommit {
             return Ok(());
         };
         let p = &world.servers[server].postgres;
-        let lost: Vec<_> = world.confirmed.iter().filter(|c| !p.has(c.transaction)).collect();
+        let lost: Vec<_> = world
+            .confirmed
+            .iter()
+            .filter(|c| !p.has(c.transaction) && !world.accepted_lost.contains(&c.transaction))
+            .collect();
         match lost.first() {
             None => Ok(()),
             Some(Confirmed { transaction, at, .. }) => Err(format!(

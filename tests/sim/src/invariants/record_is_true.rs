@@ -1,9 +1,15 @@
+use sb_failover::Request;
+use sb_topology::ServerName;
+
 use super::{Happening, Invariant};
+use crate::model::postgres::Record;
+use crate::server::{Server, index};
 use crate::world::World;
 
 /// What the record claims is so: when a client hears that its commit is done while the set is not fallen back, the
 /// commit is in the log of at least |V| − q of the voters, and of at least n of those that PostgreSQL names. A
-/// standby is counted only for what it has really flushed.
+/// standby is counted only for what it has really flushed. And a set that comes on record has what was confirmed before
+/// it, on as many of its voters as elections will count on.
 pub struct RecordIsTrue;
 
 impl Invariant for RecordIsTrue {
@@ -12,18 +18,23 @@ impl Invariant for RecordIsTrue {
     }
 
     fn see(&mut self, world: &World, happening: &Happening) -> Result<(), String> {
-        let Happening::Acknowledged { server, term } = happening else {
-            return Ok(());
+        let (server, term) = match happening {
+            Happening::Acknowledged { server, term } => (server, term),
+            Happening::Committed { step } => return see_set(world, *step),
+            Happening::BecamePrimary { .. }
+            | Happening::StartedTorn { .. }
+            | Happening::Streamed { .. }
+            | Happening::PromisedHolder { .. }
+            | Happening::SettingChanged
+            | Happening::Opened { .. }
+            | Happening::Left { .. }
+            | Happening::End => return Ok(()),
         };
         let (Some(last), record) = (world.confirmed.last(), world.ledger.newest()) else {
             return Ok(());
         };
         let primary = &world.servers[*server];
-        // A directory that was lost takes copies with it that had been counted.
-        let has = |name: &sb_topology::ServerName| {
-            let s = &world.servers[crate::server::index(name)];
-            s.wiped || s.postgres.has(last.transaction)
-        };
+        let has = |name: &ServerName| had(&world.servers[index(name)], last.transaction);
         let set = &primary.postgres.sync;
         let copies = set.names.iter().filter(|s| has(s)).count();
         if copies < set.number {
@@ -40,4 +51,33 @@ impl Invariant for RecordIsTrue {
         }
         Err(format!("s{server} confirmed a commit that {copies} voters have, the record says {claimed}"))
     }
+}
+
+fn see_set(world: &World, step: usize) -> Result<(), String> {
+    let (Request::SetSync { holder, .. }, Ok(())) = world.ledger.step(step - 1) else {
+        return Ok(());
+    };
+    let sync = &world.ledger.at(step).sync;
+    if !sync.durability.is_synchronous() || sync.degraded {
+        return Ok(());
+    }
+    // What the holder has not was left behind before, or its directories are lost.
+    let holder = &world.servers[index(&holder)];
+    let Some(last) = world.confirmed.iter().rev().find(|c| holder.postgres.has(c.transaction)) else {
+        return Ok(());
+    };
+    let copies = sync.voters.iter().filter(|s| had(&world.servers[index(s)], last.transaction)).count();
+    if copies >= sync.counted_on() {
+        return Ok(());
+    }
+    let (name, claimed) = (&holder.name, sync.counted_on());
+    Err(format!(
+        "{name} put voters on record of which {copies} have the last confirmed commit, not {claimed}"
+    ))
+}
+
+/// Directories that were lost take copies with them that had been counted.
+fn had(server: &Server, transaction: Record) -> bool {
+    let before = server.buried.as_ref().is_some_and(|before| before.has(transaction));
+    before || server.postgres.has(transaction)
 }

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
-use sb_failover::Request;
 use sb_failover::record::{Proof, TransferKind};
+use sb_failover::{Incarnation, Request};
 
 use super::{Happening, Invariant};
 use crate::model::postgres::{RECORD_BYTES, Record};
@@ -35,8 +35,8 @@ impl Invariant for TakeoverHasEverything {
                 self.ends.insert(holder, world.servers[holder].postgres.log.len());
                 Ok(())
             }
-            (Request::Takeover { by, proof, .. }, Ok(())) => {
-                self.see_takeover(world, *step, index(&by), proof)
+            (Request::Takeover { by, incarnation, proof, .. }, Ok(())) => {
+                self.see_takeover(world, *step, (index(&by), incarnation), proof)
             }
             _ => Ok(()),
         }
@@ -44,10 +44,16 @@ impl Invariant for TakeoverHasEverything {
 }
 
 impl TakeoverHasEverything {
-    fn see_takeover(&self, world: &World, step: usize, by: usize, proof: Proof) -> Result<(), String> {
+    fn see_takeover(
+        &self,
+        world: &World,
+        step: usize,
+        (by, incarnation): (usize, Incarnation),
+        proof: Proof,
+    ) -> Result<(), String> {
         let before = world.ledger.at(step - 1);
         let winner = &world.servers[by];
-        if winner.wiped {
+        if incarnation != winner.config.member.incarnation {
             // A proposal from before its directories were lost; it holds nothing under that name any more.
             return Ok(());
         }

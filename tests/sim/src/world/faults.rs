@@ -118,10 +118,16 @@ impl World {
         let fault = Box::new(Fault::StoreCut(away));
         self.after(soon, What::Strike { fault, lasts_ms: (1_000, 12_000) });
         let (other, later) = (self.rng.pick(self.count()), self.ns((1_000, 5_000)));
-        let fault = Box::new(match self.rng.range(0, 4) {
+        let fault = Box::new(match self.rng.range(0, 5) {
             0 => Fault::AgentCrash(other),
-            1 => Fault::HostLost(vec![other]),
-            2 => Fault::Cut(self.around(other, true, true)),
+            // It promised a moment ago, and hears no more of the holder when it is back.
+            1 => {
+                let gone = Box::new(Fault::Cut(self.around(victim, true, true)));
+                self.after(later, What::Strike { fault: gone, lasts_ms: (4_000, 9_000) });
+                Fault::AgentCrash(other)
+            }
+            2 => Fault::HostLost(vec![other]),
+            3 => Fault::Cut(self.around(other, true, true)),
             _ => Fault::AgentFrozen(other),
         });
         self.after(later, What::Strike { fault, lasts_ms: (100, 6_000) });
@@ -145,7 +151,7 @@ impl World {
             }
             8 | 9 => self.strike(Fault::PostgresCrash(victim), (0, 1)),
             10 => self.strike(Fault::PostgresHung(victim), (500, 6_000)),
-            11 if self.rng.chance(50) => self.strike(Fault::GuardStopped(victim), (200, 6_000)),
+            11 if self.rng.chance(50) => self.strike(Fault::GuardStopped(victim), (200, 12_000)),
             11 => self.strike(Fault::GuardLost(victim), (200, 6_000)),
             12 => self.strike(Fault::SlowDisk(victim), (500, 8_000)),
             13 => self.strike(Fault::FullDisk(victim), (500, 8_000)),

@@ -60,8 +60,8 @@ impl World {
         self.replace_store(server);
         let s = &mut self.servers[server];
         s.persisted = sb_failover::Persisted::default();
-        s.postgres = crate::model::postgres::Postgres::absent(s.postgres.flushed.len());
-        s.wiped = true;
+        let absent = crate::model::postgres::Postgres::absent(s.postgres.flushed.len());
+        s.buried = Some(Box::new(std::mem::replace(&mut s.postgres, absent)));
         self.wiped = true;
         self.tell(&Happening::Left { server });
     }

@@ -82,8 +82,9 @@ pub struct World {
     pub tally: Tally,
     /// The term that a person sees, and since when it has had no primary with clients.
     watched: (Term, u64),
-    /// A person has accepted that what a lost server alone had is gone.
-    pub loss_accepted: bool,
+    /// The confirmed commits that no whole copy had any more when a person accepted that what was in lost directories is
+    /// gone.
+    pub accepted_lost: BTreeSet<Record>,
     /// How many faults struck, and how often people asked for something.
     pub troubles: u64,
     /// Questions of the failsafe under way.

@@ -1,17 +1,17 @@
 //! What people ask for, at any time and of any server.
 
 use sb_failover::record::{Durability, Pause, Transfer, TransferId, TransferKind};
-use sb_failover::{ClusterRecord, Request, Role, Timings};
+use sb_failover::{ClusterRecord, Request, Role, Timings, at_risk};
 use sb_topology::ServerName;
 
-use super::{What, World};
+use super::{Confirmed, What, World};
 use crate::rng::MS;
 use crate::server::name;
 
 /// For how long a person watches a calm cluster without a primary in which nothing moves.
 const PATIENCE_MS: u64 = 7_000;
-/// What a server whose directories are lost may have had alone.
-const LOST_WITH_A_SERVER_BYTES_MAX: u64 = 20_000;
+/// What a person accepts where nobody has reported who could tell what is at risk.
+const LOST_WITH_A_SERVER_BYTES_MIN: u64 = 20_000;
 
 impl World {
     fn ask(&mut self, request: Request) {
@@ -77,7 +77,7 @@ impl World {
 
     /// The states that docs/open-points.md says need a person: a lease given back without an end, a set that had fallen
     /// back, or a voter whose directories are lost, and nobody left who is known to have everything. In the calm a
-    /// person names the server with the most log, and accepts no loss but of what the lost server alone may have had.
+    /// person names the server with the most log, and accepts no loss but, where directories are lost, what `explain` says.
     fn help_out(&mut self) {
         let record = self.ledger.newest();
         let leads = self.servers.iter().any(|s| s.is_primary() && s.postgres.clients);
@@ -101,12 +101,25 @@ impl World {
         // Where nobody is to take over by itself nobody reports before a person asks; `sb-cli status` shows who has what.
         if let Some(to) = reported.or_else(|| self.most_log(&record)) {
             self.tally.note("a person helped out in the calm");
-            let accept_data_loss_bytes = if self.wiped { LOST_WITH_A_SERVER_BYTES_MAX } else { 0 };
-            self.loss_accepted |= self.wiped;
+            let told = at_risk(&record).map_or(0, |(_, bytes)| bytes).max(LOST_WITH_A_SERVER_BYTES_MIN);
+            let accept_data_loss_bytes = if self.wiped { told } else { 0 };
+            self.accept_what_is_lost();
             let kind = TransferKind::Failover { accept_data_loss_bytes };
             let id = TransferId(self.rng.next());
             let transfer = Transfer { id, to: Some(to), kind, by: "person".into() };
             self.ask(Request::RequestTransfer { transfer });
+        }
+    }
+
+    /// Never what a whole copy still has, wherever it is.
+    fn accept_what_is_lost(&mut self) {
+        let whole = |c: &&Confirmed| {
+            let has = |s: &crate::server::Server| !s.postgres.torn && s.postgres.has(c.transaction);
+            self.servers.iter().any(has)
+        };
+        let gone: Vec<_> = self.confirmed.iter().filter(|c| !whole(c)).map(|c| c.transaction).collect();
+        if self.wiped {
+            self.accepted_lost.extend(gone);
         }
     }
 
