@@ -66,16 +66,14 @@ pub const PROFILES: &[&str] = &[
     "failsafe-sync",
     "adversarial-failsafe-async",
     "adversarial-failsafe-sync",
+    "witness-sync",
 ];
-
-/// Profiles that no seed falls on: they came after seeds had been given their profiles.
-pub const BY_NAME_ONLY: &[&str] = &["witness-sync"];
 
 impl Profile {
     /// The profile of this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        let name = *PROFILES.iter().chain(BY_NAME_ONLY).find(|known| **known == name)?;
+        let name = *PROFILES.iter().find(|known| **known == name)?;
         let sites = Self { name, ..Self::sites() };
         let (three, witness) = (Shape::ThreeServers, Shape::TwoSitesAndWitness);
         Some(match name {

@@ -107,7 +107,7 @@ impl ClusterRecord {
         let lease = self.held_by(claim)?;
         newer(renewal, lease)?;
         lease.renewal = renewal;
-        let end = end.cloned().or_else(|| self.end_of_unpromoted_term());
+        let end = end.cloned().or_else(|| self.end_of_unopened_term());
         if let Some(end) = &end {
             self.position = Some(end.clone());
         }
@@ -117,12 +117,14 @@ impl ClusterRecord {
         Ok(())
     }
 
-    /// No client is let in before the promotion is on record. So a holder that gives the lease back without one has
-    /// confirmed nothing in its term, and whoever has what it took over with has everything (R11).
-    fn end_of_unpromoted_term(&self) -> Option<Position> {
+    /// No client is let in before the promotion is on record, in the synchronous modes not before the term has settled
+    /// its set either. So a holder that gives the lease back before that has confirmed nothing in its term, and whoever
+    /// has what it took over with has everything (R11).
+    fn end_of_unopened_term(&self) -> Option<Position> {
         let term = self.lease.as_ref()?.term;
         let promoted = self.lineage.as_ref().is_none_or(|l| l.term == term);
-        let handover = self.history.last().filter(|h| h.term == term && !promoted)?;
+        let opened = promoted && (!self.sync.durability.is_synchronous() || self.sync.term == term);
+        let handover = self.history.last().filter(|h| h.term == term && !opened)?;
         handover.position.clone()
     }
 
