@@ -12,7 +12,7 @@ use sb_failover::{
     Machine, Observation, OpOutput, Persisted, Phase, Processes, ProposalResult, RenewalNumber, Request,
     Role, Session, Timings,
 };
-use sb_pgtypes::{Lineage, Lsn, Position, SystemIdentifier, TimelineId};
+use sb_pgtypes::{Lineage, Lsn, Position, SystemIdentifier};
 use sb_topology::{ServerName, SiteName};
 
 const DATA: SystemIdentifier = SystemIdentifier::new(1);
@@ -127,9 +127,8 @@ impl Server {
                 OpOutput::At(until.clone())
             }
             Command::Freeze { .. } => OpOutput::At(self.position.clone()),
-            Command::Promote { .. } => {
-                self.position.lineage =
-                    Lineage::first().forked(self.position.flushed, TimelineId::try_from(2)?)?;
+            Command::Promote { timeline, .. } => {
+                self.position.lineage = Lineage::first().forked(self.position.flushed, *timeline)?;
                 role = Some(Role::Primary);
                 OpOutput::Promoted(self.position.lineage.clone())
             }

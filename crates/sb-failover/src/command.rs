@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use sb_pgtypes::Position;
+use sb_pgtypes::{Position, TimelineId};
 use sb_topology::ServerName;
 use serde::{Deserialize, Serialize};
 
@@ -136,6 +136,8 @@ pub enum Command {
         op: OpId,
         /// The term it may write in.
         term: Term,
+        /// The number to take; it fails where PostgreSQL takes another.
+        timeline: TimelineId,
         /// How long it may take.
         limit: Duration,
     },

@@ -4,7 +4,7 @@ use sb_pgtypes::{Lsn, Position};
 use sb_topology::ServerName;
 
 use crate::mutant::Mutant;
-use crate::record::{Proof, Report, missing};
+use crate::record::{Proof, Report};
 use crate::{ClusterRecord, Rejection};
 
 /// One candidate.
@@ -74,11 +74,11 @@ pub(crate) fn elect_mutated(record: &ClusterRecord, mutant: Option<Mutant>) -> E
         if !record.members.get(server).is_some_and(|m| m.promotable) {
             continue;
         }
-        let complete = report.position.contains(&record.recorded_part(&best.position));
-        let position = if complete { &report.position } else { &best.position };
+        let position = takes_over_at(record, report, best);
         match proof_for(record, server, position, mutant) {
             Ok(proof) => {
-                let fetch = (!complete).then(|| (best_server.clone(), best.position.clone()));
+                let own = *position == report.position;
+                let fetch = (!own).then(|| (best_server.clone(), best.position.clone()));
                 ranked.push((rank(record, server), Ranked { server: server.clone(), proof, fetch }));
             }
             Err(rejection) => refusal = refusal.or(Some(rejection)),
@@ -100,7 +100,7 @@ pub fn at_risk(record: &ClusterRecord) -> Option<(ServerName, u64)> {
     let Some(last) = &record.position else {
         return Some((server.clone(), 0));
     };
-    missing(&best.position, &record.recorded_part(last)).map(|bytes| (server.clone(), bytes))
+    record.lacks(&best.position, last).map(|bytes| (server.clone(), bytes))
 }
 
 /// How many bytes of what was told or reported are lost when a person names `server`, which takes first what another has more;
@@ -128,6 +128,19 @@ pub fn everybody_reported(record: &ClusterRecord) -> bool {
     };
     let reported = |s: &ServerName| record.valid_reports().any(|(r, _)| r == s);
     record.members.iter().filter(|(s, m)| m.promotable && **s != lease.holder).all(|(s, _)| reported(s))
+}
+
+/// Where a candidate takes over: with its own log where that has all that was reported, else with the best that was.
+///
+/// In the synchronous modes also where it alone has the end that the holder gave its lease back with, and the most log
+/// is on a branch beside that end: nobody can have both. Everything that was ever confirmed lies before the end, so
+/// nobody saw confirmed what the branch has more. Asynchronously that may be confirmed commits, and goes before.
+pub(crate) fn takes_over_at<'a>(record: &ClusterRecord, own: &'a Report, best: &'a Report) -> &'a Position {
+    let complete = own.position.contains(&record.recorded_part(&best.position));
+    let beside_the_end = record.sync.durability.is_synchronous()
+        && record.has_end_of_wal(&own.position)
+        && !record.has_end_of_wal(&best.position);
+    if complete || beside_the_end { &own.position } else { &best.position }
 }
 
 /// The proof that holds, the strongest first; or what the one that the durability asks for lacks.

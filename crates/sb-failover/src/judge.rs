@@ -6,7 +6,7 @@ use sb_pgtypes::Position;
 use sb_topology::ServerName;
 use serde::{Deserialize, Serialize};
 
-use crate::elect::{more_elsewhere, most_log, rank};
+use crate::elect::{more_elsewhere, most_log, rank, takes_over_at};
 use crate::record::{Automatic, Durability, Member, Proof, Report, Standing, TransferKind, missing};
 use crate::{ClusterRecord, Election, Gate, Ranked, Rejection, Seq, Term, elect};
 
@@ -200,8 +200,7 @@ fn gates(record: &ClusterRecord, server: &ServerName, member: &Member, proof: Op
 /// Where a candidate takes over: with its own log, or with the best that was reported.
 fn after_fetch<'a>(record: &'a ClusterRecord, own: &'a Report) -> Option<&'a Position> {
     let (_, best) = most_log(record)?;
-    let complete = own.position.contains(&record.recorded_part(&best.position));
-    Some(if complete { &own.position } else { &best.position })
+    Some(takes_over_at(record, own, best))
 }
 
 fn report_gate(record: &ClusterRecord, report: Option<&Report>) -> Gate {
@@ -235,12 +234,14 @@ fn log_gate(
         return Gate::new("log", UNKNOWN, limit, false);
     };
     let complete = *position == own.position;
+    let contains = record.prove_contains_reports(server, position).is_ok();
     let observed = match missing(&own.position, &best.position) {
-        _ if complete => "complete".to_owned(),
+        _ if complete && contains => "complete".to_owned(),
+        _ if complete => format!("to the former primary's end; `{source}` has more on another branch"),
         Some(bytes) => format!("lacks {bytes} bytes, which `{source}` has"),
         None => format!("on another branch than `{source}`, which has more"),
     };
-    Gate::new("log", observed, limit, record.prove_contains_reports(server, position).is_ok())
+    Gate::new("log", observed, limit, contains || (complete && record.has_end_of_wal(position)))
 }
 
 fn end_gate(record: &ClusterRecord, position: Option<&Position>) -> Gate {
@@ -287,10 +288,8 @@ fn lost(record: &ClusterRecord, position: Option<&Position>) -> String {
         (None, _) => UNKNOWN.to_owned(),
         (Some(_), None) => "none: the primary told no position".to_owned(),
         (Some(position), Some(last)) => {
-            match missing(&record.recorded_part(position), &record.recorded_part(last)) {
-                Some(bytes) => format!("{bytes} bytes"),
-                None => "another branch".to_owned(),
-            }
+            let bytes = record.lacks(position, last);
+            bytes.map_or_else(|| "another branch".to_owned(), |bytes| format!("{bytes} bytes"))
         }
     }
 }

@@ -39,4 +39,6 @@ pub enum Mutant {
     HandOverUnproven,
     /// R6: PostgreSQL waits for a set before elections count on it.
     PostgresFirst,
+    /// R8: a promotion takes the number that PostgreSQL would take by itself.
+    OwnTimeline,
 }

@@ -155,8 +155,9 @@ fn befall(record: &mut ClusterRecord, circumstance: u8, server: &ServerName) {
         3 => {
             record.strangers.insert(server.clone(), 1);
         }
-        4 => {
-            let end = record.position.clone();
+        4 | 5 => {
+            let own = record.reports.get(server).filter(|_| circumstance == 5).map(|r| r.position.clone());
+            let end = own.or_else(|| record.position.clone());
             let released = Released { end, to: Some(server.clone()) };
             record.lease.as_mut().unwrap().released = Some(released);
         }
@@ -219,7 +220,7 @@ proptest! {
     fn all_gates_are_open_exactly_for_those_that_may_take_over(
         given in positions(),
         synchronous in any::<bool>(),
-        circumstance in 0..6_u8,
+        circumstance in 0..7_u8,
         chosen in any::<prop::sample::Index>(),
     ) {
         let durability = if synchronous { Durability::Sync } else { Durability::Async };

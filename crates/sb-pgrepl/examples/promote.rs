@@ -72,7 +72,7 @@ async fn main() -> anyhow::Result<()> {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     burlington.freeze(SOON).await?;
-    let begins = burlington.promote(SOON).await?;
+    let begins = burlington.promote(2.try_into()?, SOON).await?;
     println!("`burlington-1` has all of it and is primary on timeline {}", begins.lineage.current());
     second.stop(ShutdownMode::Fast, SOON).await?;
     Ok(())

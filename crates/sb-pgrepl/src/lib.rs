@@ -27,6 +27,7 @@ mod error;
 mod files;
 mod follow;
 mod hba;
+mod histories;
 mod init_db;
 mod instance;
 mod local_data;
@@ -71,6 +72,7 @@ pub use desired::{
 };
 pub use error::{FileError, SqlError};
 pub use follow::{FollowError, FreezeError};
+pub use histories::TimelineError;
 pub use init_db::InitError;
 pub use instance::{Instance, InstanceConfig, TlsFiles};
 pub use local_data::{DataIdentity, LocalData, LocalDataError};

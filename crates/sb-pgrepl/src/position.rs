@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use sb_pgtypes::{Lineage, LineageError, Lsn, Position, TimelineId};
 
-use crate::files::{off_thread, read_if_present};
+use crate::files::off_thread;
+use crate::histories::Histories;
 use crate::wal::Layout;
 use crate::{ClusterState, ControlData, ControlDataError, FileError, Instance, ToolError};
 
@@ -168,8 +169,9 @@ impl Instance {
         if timeline == TimelineId::FIRST {
             return Ok(Lineage::first());
         }
-        let path = self.in_data("pg_wal").join(format!("{:08X}.history", timeline.get()));
-        let text = off_thread(move || read_if_present(&path)).await?;
+        let (wal, owner) = (self.in_data("pg_wal"), self.config().run_as);
+        let text = off_thread(move || Ok(Histories::read(&wal, owner)?.text_of(timeline))).await;
+        let text = text.map_err(PositionError::File)?;
         let text = text.ok_or(PositionError::History { timeline, source: None })?;
         Lineage::parse_history(timeline, &text)
             .map_err(|source| PositionError::History { timeline, source: Some(source) })

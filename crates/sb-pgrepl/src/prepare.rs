@@ -5,6 +5,7 @@ use sb_pgtypes::SystemIdentifier;
 
 use crate::configure::{OUR_FILES, neutral_auto_conf, with_includes};
 use crate::files::{off_thread, read_if_present, remove_durably, write_durably};
+use crate::histories::Histories;
 use crate::programs::data_major;
 use crate::settings::Settings;
 use crate::sync::SYNC_CONF;
@@ -230,6 +231,7 @@ impl Instance {
                 upstream.as_ref()
             }
         };
+        Histories::read(&self.in_data("pg_wal"), self.config().run_as)?.tidy()?;
         self.write_credentials()?;
         self.write_configuration(desired, settings)?;
         self.write_upstream(upstream)?;

@@ -29,7 +29,7 @@ async fn diverge(a: &Server, b: &Server) -> u32 {
     let xid =
         a.sql("BEGIN; INSERT INTO marks VALUES (13); SELECT pg_current_xact_id(); COMMIT").parse().unwrap();
     a.stop(ShutdownMode::Immediate).await;
-    b.instance.promote(SOON).await.unwrap();
+    b.promote(2).await;
     b.instance.reconcile_slots(std::slice::from_ref(&a.name)).await.unwrap();
     b.sql("INSERT INTO marks VALUES (2)");
     xid
@@ -73,7 +73,7 @@ async fn a_former_primary_without_lost_wal_just_follows() {
     a.stop(ShutdownMode::Fast).await;
     let end = a.instance.end_of_wal().await.unwrap();
     assert!(b.instance.freeze(SOON).await.unwrap().contains(&end));
-    b.instance.promote(SOON).await.unwrap();
+    b.promote(2).await;
     b.instance.reconcile_slots(std::slice::from_ref(&a.name)).await.unwrap();
     b.sql("INSERT INTO marks VALUES (2)");
 
@@ -97,7 +97,7 @@ async fn a_standby_that_has_more_than_the_new_primary_is_rewound_too() {
     a.sql("INSERT INTO marks VALUES (13)");
     c.has_everything_of(&a).await;
     a.stop(ShutdownMode::Immediate).await;
-    b.instance.promote(SOON).await.unwrap();
+    b.promote(2).await;
     b.instance.reconcile_slots(std::slice::from_ref(&c.name)).await.unwrap();
     b.sql("INSERT INTO marks VALUES (2)");
 

@@ -12,7 +12,8 @@ use cluster::{Cluster, SOON, desired, eventually};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sb_pgrepl::{
-    Observation, Observer, Role, ShutdownMode, Silence, SqlError, StartRole, SyncStandbys, Upstream,
+    ClientAccess, Observation, Observer, Role, ShutdownMode, Silence, SqlError, StartRole, SyncStandbys,
+    Upstream,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -41,13 +42,13 @@ async fn a_clone_streams_and_takes_over_on_a_new_timeline() {
     let frozen = b.instance.freeze(SOON).await.unwrap();
     assert_eq!(frozen, end, "the end of WAL is exactly what the standby has flushed");
 
-    let promoted = b.instance.promote(SOON).await.unwrap();
+    let promoted = b.promote(2).await;
     assert_eq!(promoted.lineage.current().get(), 2);
     assert_eq!(promoted.lineage.forks()[0].at, end.flushed);
     assert!(promoted.contains(&end));
     assert_eq!(b.status().await.role, Role::Primary);
     b.sql("INSERT INTO marks VALUES (2)");
-    let again = b.instance.promote(SOON).await.unwrap();
+    let again = b.promote(2).await;
     assert_eq!(again.lineage, promoted.lineage, "a repeated promotion is none");
 
     // What a stopped server says of itself agrees with what it said while it ran.
@@ -83,7 +84,7 @@ async fn no_session_of_a_client_lives_through_a_promotion() {
 
     assert_eq!(b.instance.end_client_sessions(SOON).await.unwrap(), 1);
     assert!(!client.wait().unwrap().success(), "it was ended");
-    b.instance.promote(SOON).await.unwrap();
+    b.promote(2).await;
     assert_eq!(b.sql("SELECT count(*) FROM marks"), "0");
     assert_eq!(b.sql(own), watching, "the agent's own session was spared");
     assert_eq!(b.instance.end_client_sessions(SOON).await.unwrap(), 0, "nobody is left");
@@ -104,14 +105,16 @@ async fn nor_one_that_had_only_knocked_when_the_door_was_closed() {
     client.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"S");
     b.instance.freeze(SOON).await.unwrap();
+    let closed = desired().with_client_access(ClientAccess::Closed);
+    b.instance.configure(&closed).await.unwrap();
     b.instance.end_client_sessions(SOON).await.unwrap();
     let rest = client.read(&mut answer);
     assert!(
         matches!(rest, Ok(0)) || rest.is_err_and(|e| e.kind() == ErrorKind::ConnectionReset),
         "it is gone"
     );
-    b.instance.promote(SOON).await.unwrap();
-    assert_eq!(b.sql("SELECT 1"), "1", "and nobody else is");
+    b.promote(2).await;
+    assert_eq!(b.sql("SHOW transaction_read_only"), "off");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,7 +128,7 @@ async fn commits_of_a_promoted_server_wait_for_standbys_that_were_set_before() {
     let sync = SyncStandbys { count: 1, members: vec![a.name.clone()] };
     let unproven = b.instance.set_sync_standbys(&sync, SOON).await.unwrap();
     assert_eq!(unproven.loaded_at, None);
-    b.instance.promote(SOON).await.unwrap();
+    b.promote(2).await;
     b.instance.prove_commits_wait(SOON).await.unwrap();
     let log = std::fs::read_to_string(b.instance.config().log_dir.join("startup.log")).unwrap();
     assert!(
@@ -210,7 +213,7 @@ async fn a_candidate_fetches_what_another_standby_has_more() {
     let fetched = b.instance.fetch(&source, ahead.flushed, SOON).await.unwrap();
     assert!(fetched.contains(&ahead), "{fetched:?} {ahead:?}");
     assert_eq!(b.status().await.receiver, None, "frozen again");
-    b.instance.promote(SOON).await.unwrap();
+    b.promote(2).await;
     assert_eq!(b.sql("SELECT n FROM marks"), "1");
 
     // The other one goes along without any repair: it has nothing that the new primary lacks.

@@ -33,6 +33,9 @@ pub enum LineageError {
         /// Line number, from 1.
         line: usize,
     },
+    /// Only the first timeline comes from none: the file just keeps its number from being used.
+    #[error("the history names no timeline that this one came from")]
+    NoParent,
 }
 
 impl Lineage {
@@ -55,7 +58,7 @@ impl Lineage {
     /// Reads the text of the file `<current>.history` (`#` comments and blank lines are passed over).
     ///
     /// # Errors
-    /// The line that is not of the file's form, or a history that falls.
+    /// The line that is not of the file's form, or a history that falls or names nothing.
     pub fn parse_history(current: TimelineId, text: &str) -> Result<Self, LineageError> {
         let mut forks = Vec::new();
         for (number, line) in text.lines().enumerate() {
@@ -68,6 +71,9 @@ impl Lineage {
             let from = fields.next().and_then(|f| f.parse::<u32>().ok()).ok_or_else(bad)?;
             let at = fields.next().and_then(|f| f.parse().ok()).ok_or_else(bad)?;
             forks.push(Fork { from: from.try_into().map_err(|_| bad())?, at });
+        }
+        if forks.is_empty() && current != TimelineId::FIRST {
+            return Err(LineageError::NoParent);
         }
         Self::new(forks, current)
     }
@@ -145,6 +151,8 @@ mod tests {
             ("2 0/3000000\n1 0/4000000\n", LineageError::NotRising),
             ("1 0/3000000\n2 0/2000000\n", LineageError::NotRising),
             ("3 0/3000000\n", LineageError::NotRising),
+            ("# a number that is kept free\n", LineageError::NoParent),
+            ("", LineageError::NoParent),
         ] {
             assert_eq!(Lineage::parse_history(three, text), Err(error), "{text}");
         }

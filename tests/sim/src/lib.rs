@@ -18,7 +18,7 @@ mod world;
 
 pub use campaign::{Campaign, Failure, Report};
 pub use mutants::{Case, MUTANTS, MUTANTS_FROM, NOT_CAUGHT};
-pub use profile::{BY_NAME_ONLY, PROFILES, Profile, Shape, Timelines, Wire};
+pub use profile::{PROFILES, Profile, Shape, Wire};
 pub use results::{Results, Stretch};
 pub use tally::Tally;
 pub use world::Violation;

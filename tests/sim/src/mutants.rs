@@ -53,6 +53,7 @@ pub const MUTANTS: &[Case] = &[
     case("hand-over-unproven", "R11", Mutant::HandOverUnproven, ASYNC, 100, &["takeover_has_everything"]),
     case("quorum-too-small", "R6", Mutant::QuorumTooSmall, SYNC, 100, LOST),
     case("postgres-first", "R6", Mutant::PostgresFirst, SYNC, 5, &["quorum_intersects"]),
+    case("own-timeline", "R8", Mutant::OwnTimeline, "sites-async", 400, &["lineage_never_forks_silently"]),
     case("failsafe-from-answers", "R10", Mutant::FailsafeFromAnswers, HOLDS_ON, 400, TWO_PRIMARIES),
     case("failsafe-majority", "R10", Mutant::FailsafeMajority, HOLDS_ON, 100, TWO_PRIMARIES),
     case("failsafe-frozen-agrees", "R10", Mutant::FailsafeFrozenAgrees, HOLDS_ON, 50, FAILSAFE),

@@ -24,16 +24,6 @@ pub enum Wire {
     Minimal,
 }
 
-/// Which number a promotion gives its timeline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Timelines {
-    /// One that no other promotion has.
-    Distinct,
-    /// The next one that the server itself has not heard of, as PostgreSQL does: two servers that promote from the
-    /// same place choose the same (docs/open-points.md).
-    NextKnown,
-}
-
 /// What a world is made of: how long things take, and what the cluster promises.
 #[derive(Clone, Debug)]
 pub struct Profile {
@@ -47,8 +37,6 @@ pub struct Profile {
     pub timings: Timings,
     /// How far apart servers are.
     pub wire: Wire,
-    /// Which number a promotion gives its timeline.
-    pub timelines: Timelines,
     /// Clocks run up to this much too fast or too slow.
     pub clock_ppm: i64,
     pub(crate) kill_ms: (u64, u64),
@@ -78,17 +66,14 @@ pub const PROFILES: &[&str] = &[
     "failsafe-sync",
     "adversarial-failsafe-async",
     "adversarial-failsafe-sync",
+    "witness-sync",
 ];
-
-/// Profiles that no seed falls on: on `timelines-*` a rule is known to break (docs/open-points.md), and `witness-sync` came
-/// after seeds had been given their profiles.
-pub const BY_NAME_ONLY: &[&str] = &["timelines-async", "timelines-sync", "witness-sync"];
 
 impl Profile {
     /// The profile of this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        let name = *PROFILES.iter().chain(BY_NAME_ONLY).find(|known| **known == name)?;
+        let name = *PROFILES.iter().find(|known| **known == name)?;
         let sites = Self { name, ..Self::sites() };
         let (three, witness) = (Shape::ThreeServers, Shape::TwoSitesAndWitness);
         Some(match name {
@@ -104,10 +89,6 @@ impl Profile {
             "adversarial-failsafe-async" => sites.without_margins().with_failsafe(),
             "adversarial-failsafe-sync" => {
                 Self { durability: Durability::Sync, ..sites.without_margins() }.with_failsafe()
-            }
-            "timelines-async" => Self { timelines: Timelines::NextKnown, ..sites },
-            "timelines-sync" => {
-                Self { durability: Durability::Sync, timelines: Timelines::NextKnown, ..sites }
             }
             "one-sync-site" => Self { durability: Durability::Sync, shape: Shape::OneSyncSite, ..sites },
             _ => sites,
@@ -135,7 +116,6 @@ impl Profile {
                 ..Timings::default()
             },
             wire: Wire::Sites,
-            timelines: Timelines::Distinct,
             clock_ppm: 1_000,
             kill_ms: (5, 400),
             promote_ms: (50, 600),

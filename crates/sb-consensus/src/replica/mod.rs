@@ -423,8 +423,11 @@ impl<S: StateMachine, D: Disk> Replica<S, D> {
         }
     }
 
-    /// Raft waits for the answer to a snapshot for ever; a lost one must be sent again.
+    /// Raft waits for the answer to a snapshot for ever; a lost one must be sent again. Only a leader sends any.
     fn give_up_on_lost_snapshots(&mut self) {
+        if self.node.raft.state != StateRole::Leader {
+            return self.snapshots.clear();
+        }
         let limit = SNAPSHOT_RETRY_ELECTIONS * u64::from(self.settings.election_max_ticks);
         let raft = &self.node.raft;
         let under_way = |id: u64| {

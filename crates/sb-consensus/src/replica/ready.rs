@@ -62,7 +62,7 @@ impl<S: StateMachine, D: Disk> Replica<S, D> {
             self.pending.confirmed(&read.request_ctx, read.index);
         }
         send(ready.take_persisted_messages(), outbox);
-        let membership = self.state.membership().clone();
+        let membership = self.state.membership_now();
         let mut changed = self.apply(&ready.take_committed_entries())? || installed.is_some();
         let mut light = self.node.advance(ready);
         if let Some(commit) = light.commit_index() {
@@ -71,7 +71,7 @@ impl<S: StateMachine, D: Disk> Replica<S, D> {
         send(light.take_messages(), outbox);
         changed |= self.apply(&light.take_committed_entries())?;
         self.node.advance_apply();
-        if *self.state.membership() != membership {
+        if self.state.membership_now() != membership {
             self.remember_membership()?;
         }
         self.publish(changed)

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use crate::{Applied, MemberId, Membership, MembershipChange, RestoreError, StateMachine};
 
 use super::command::{Command, Stamp};
@@ -8,7 +10,7 @@ use super::snapshot::Snapshot;
 /// Everything that is equal on all members at an equal index.
 pub(crate) struct ReplicatedState<S> {
     machine: S,
-    membership: Membership,
+    membership: Arc<Membership>,
     sessions: Sessions,
     applied: Position,
 }
@@ -25,14 +27,14 @@ pub struct ApplyError {
 
 impl<S: StateMachine> ReplicatedState<S> {
     pub(crate) fn new(machine: S) -> Self {
-        let (membership, sessions) = (Membership::default(), Sessions::default());
+        let (membership, sessions) = (Arc::default(), Sessions::default());
         Self { machine, membership, sessions, applied: Position::default() }
     }
 
     pub(crate) fn restore(&mut self, snapshot: &Snapshot) -> Result<(), RestoreError> {
         self.sessions = postcard::from_bytes(&snapshot.sessions).map_err(RestoreError::new)?;
         self.machine.restore(&snapshot.machine)?;
-        self.membership = snapshot.membership.clone();
+        self.membership = Arc::new(snapshot.membership.clone());
         self.applied = snapshot.position;
         Ok(())
     }
@@ -40,7 +42,7 @@ impl<S: StateMachine> ReplicatedState<S> {
     pub(crate) fn snapshot(&self) -> Snapshot {
         Snapshot {
             position: self.applied,
-            membership: self.membership.clone(),
+            membership: Membership::clone(&self.membership),
             sessions: encode_sessions(&self.sessions),
             machine: self.machine.snapshot(),
         }
@@ -57,6 +59,11 @@ impl<S: StateMachine> ReplicatedState<S> {
 
     pub(crate) fn membership(&self) -> &Membership {
         &self.membership
+    }
+
+    /// The membership as it is now, to compare with a later one: nothing is copied until one changes.
+    pub(crate) fn membership_now(&self) -> Arc<Membership> {
+        Arc::clone(&self.membership)
     }
 
     pub(crate) fn view(&self) -> Applied<S::View> {
@@ -78,7 +85,7 @@ impl<S: StateMachine> ReplicatedState<S> {
     }
 
     pub(crate) fn change(&mut self, change: &MembershipChange) {
-        if self.membership.apply(change).is_ok()
+        if Arc::make_mut(&mut self.membership).apply(change).is_ok()
             && let MembershipChange::Remove(id) = change
         {
             self.sessions.forget(*id);
@@ -90,7 +97,7 @@ impl<S: StateMachine> ReplicatedState<S> {
         match Command::decode(bytes).map_err(|error| failed(error.to_string()))? {
             Command::Request { stamp, body } => self.request(&stamp, &body).map_err(failed),
             Command::Move { id, address } => {
-                self.membership.set_address(id, &address);
+                Arc::make_mut(&mut self.membership).set_address(id, &address);
                 Ok(())
             }
         }

@@ -24,7 +24,7 @@ mod work;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use sb_pgtypes::{Lineage, Position, SystemIdentifier};
+use sb_pgtypes::{Lineage, Position, SystemIdentifier, TimelineId};
 use sb_topology::ServerName;
 
 pub use explain::{Explanation, FailsafePart, Gate};
@@ -171,6 +171,8 @@ pub struct Machine {
     keeper: Keeper,
     watch: Watch,
     asks: BTreeMap<Purpose, Asked>,
+    /// The newest number that this run has had a promotion take, whatever became of it.
+    timeline_taken: Option<TimelineId>,
     work: Option<Work>,
     fence: Option<crate::OpId>,
     after_fence: AfterFence,
@@ -238,6 +240,7 @@ impl Machine {
             keeper,
             watch: Watch::default(),
             asks: BTreeMap::new(),
+            timeline_taken: None,
             work: None,
             fence: None,
             after_fence: AfterFence::Resume,

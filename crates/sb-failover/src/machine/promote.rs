@@ -1,5 +1,7 @@
 //! From the lease of a new term to a primary with clients.
 
+use sb_pgtypes::TimelineId;
+
 use crate::mutant::Mutant;
 use crate::record::Standing;
 use crate::timings::ms;
@@ -38,9 +40,27 @@ impl Machine {
         if self.phase != (Phase::Promoting { term }) {
             return self.begin(|op| Command::Persist { op, phase: Phase::Promoting { term } });
         }
-        if self.may_promote() && self.record_is_of_this_run() && self.idle() {
-            self.go(Trigger::MayPromote);
+        if !(self.may_promote() && self.record_is_of_this_run() && self.idle()) {
+            return;
         }
+        if self.timeline_to_take().is_some() {
+            self.go(Trigger::MayPromote);
+        } else if self.record.as_ref().is_some_and(|r| r.term() == term) {
+            self.ask(Purpose::ReserveTimeline, |m| Request::ReserveTimeline {
+                holder: m.config.me.clone(),
+                incarnation: m.config.member.incarnation,
+                term,
+                session: m.config.session,
+            });
+        }
+    }
+
+    /// The number of the next promotion: reserved for this run of the agent, which has not used it. What the run before it
+    /// has done with its number is not known.
+    fn timeline_to_take(&self) -> Option<TimelineId> {
+        let record = self.record.as_ref()?;
+        let reserved = record.reserved_timeline(self.keeper.term, self.config.session)?;
+        (self.timeline_taken < Some(reserved)).then_some(reserved)
     }
 
     /// Whether this term's promotion is on record: then its primary was this very data, which has been a standby
@@ -81,8 +101,14 @@ impl Machine {
             if !self.may_promote() {
                 return self.go_fence(Trigger::PromotionFailed, Self::GIVE_BACK);
             }
-            let (term, limit) = (self.keeper.term, ms(self.timings().promote_limit_ms));
-            self.begin(|op| Command::Promote { op, term, limit });
+            let Some(timeline) = self.timeline_to_take() else {
+                return self.go_fence(Trigger::PromotionFailed, Self::GIVE_BACK);
+            };
+            if self.idle() {
+                self.timeline_taken = Some(timeline);
+                let (term, limit) = (self.keeper.term, ms(self.timings().promote_limit_ms));
+                self.begin(|op| Command::Promote { op, term, timeline, limit });
+            }
         }
     }
 

@@ -98,9 +98,10 @@ impl Machine {
         absent || broken || self.copy_has_left_the_line()
     }
 
+    /// Of this run: what a start replays is no renewal.
     fn renewals_are_fresh(&self) -> bool {
         let fresh = ms(2 * self.timings().renew_ms);
-        self.watch.seen_at().is_some_and(|at| self.now <= at + fresh)
+        self.watch.moved_at().is_some_and(|at| self.now <= at + fresh)
     }
 
     /// Whether the own log has something that the lineage of this very term has not.
@@ -113,12 +114,24 @@ impl Machine {
         };
         let left = match Standing::of(own, &in_force.lineage) {
             Standing::InForce => false,
-            Standing::Diverged => true,
+            Standing::Diverged => !self.record_is_older(),
             // Beyond the promotion on record: of an attempt that failed, or of a later term than this replica has
             // seen. Without renewals nobody can tell, and an election may need the copy.
-            Standing::Unrecorded => self.renewals_are_fresh(),
+            Standing::Unrecorded => self.renewals_are_fresh() && !self.record_is_older(),
         };
         left && self.other_holder().is_some()
+    }
+
+    /// Whether this server has promoted in a later term than its replica of the store has seen.
+    fn record_is_older(&self) -> bool {
+        match self.phase {
+            Phase::Promoting { term } | Phase::Primary { term } => term > self.term(),
+            Phase::Empty
+            | Phase::Initializing
+            | Phase::Standby
+            | Phase::Repairing
+            | Phase::CatchingUp { .. } => false,
+        }
     }
 
     /// A repaired copy counts once it has everything that it may have confirmed before.

@@ -147,12 +147,13 @@ impl Machine {
         {
             self.doubt = Doubt::At(record.sync.version);
         }
-        let Some(gathered) = self.gather(end).filter(|g| concerns(&g.sync)) else {
-            return;
-        };
-        if self.sync_change_is_open(&gathered.sync) {
+        let sync = self.record.as_ref().map(|r| &r.sync).filter(|s| concerns(s));
+        if sync.is_none_or(|s| self.sync_change_is_open(s)) {
             return;
         }
+        let Some(gathered) = self.gather(end) else {
+            return;
+        };
         // Before clients come in, so that what they see confirmed is what elections count on.
         let opening = end.is_some();
         if opening && gathered.is_in_doubt() {

@@ -8,6 +8,9 @@ use crate::{BootTime, Seq, Term, Timings};
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Watch {
     seen: Option<Seen>,
+    /// When it was seen to move; what a start replays does not count.
+    #[serde(with = "moment")]
+    moved: Option<BootTime>,
     #[serde(with = "moment")]
     released: Option<BootTime>,
 }
@@ -26,6 +29,7 @@ impl Watch {
     pub(super) fn look(&mut self, lease: &Lease, now: BootTime) {
         let same = self.seen.is_some_and(|s| (s.term, s.seq) == (lease.term, lease.seq));
         if !same {
+            self.moved = self.seen.map(|_| now);
             self.seen = Some(Seen { term: lease.term, seq: lease.seq, ttl_ms: lease.ttl_ms, at: now });
         }
         self.released = match (&lease.released, self.released) {
@@ -45,7 +49,12 @@ impl Watch {
         self.released.or_else(|| self.seen.map(|s| timings.suspect_at(s.at, s.ttl_ms)))
     }
 
-    /// When the lease was last seen to move.
+    /// When the lease was last seen to move in this run: the record was not an old one then.
+    pub(super) const fn moved_at(&self) -> Option<BootTime> {
+        self.moved
+    }
+
+    /// When the lease was last seen to move, or first seen.
     pub(super) fn seen_at(&self) -> Option<BootTime> {
         self.seen.map(|s| s.at)
     }

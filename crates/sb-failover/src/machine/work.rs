@@ -32,6 +32,7 @@ pub(super) enum Purpose {
     Release,
     CancelTransfer,
     ClearPause,
+    ReserveTimeline,
 }
 
 impl Purpose {
@@ -43,7 +44,8 @@ impl Purpose {
             | Purpose::Promoted
             | Purpose::SetSync
             | Purpose::Release
-            | Purpose::CancelTransfer => false,
+            | Purpose::CancelTransfer
+            | Purpose::ReserveTimeline => false,
         }
     }
 }

@@ -63,6 +63,11 @@ impl ClusterRecord {
             Request::SetDurability { durability, number } => self.set_durability(*durability, *number),
             Request::Recover { recovery } => self.recover(recovery),
             Request::Readmit { server } => self.readmit(server),
+            Request::ReserveTimeline { holder, incarnation, term, session } => {
+                self.held_by((holder, *incarnation, *term))?;
+                self.timelines = self.with_reserved(*term, *session, None)?;
+                Ok(())
+            }
         }
     }
 

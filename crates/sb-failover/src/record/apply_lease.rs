@@ -67,6 +67,7 @@ impl ClusterRecord {
         lease.seq = lease.seq.next();
         lease.ttl_ms = ttl_ms;
         if let Some(position) = position {
+            self.timelines.learn(&position.lineage);
             self.position = Some(position.clone());
         }
         // Every promise named the renewal before this one.
@@ -91,6 +92,7 @@ impl ClusterRecord {
         if self.standing(position) == Some(Standing::Diverged) {
             return Err(Rejection::Diverged);
         }
+        self.timelines.learn(&position.lineage);
         self.reports.insert(server.clone(), Report { term, seq, position: position.clone() });
         Ok(())
     }
@@ -105,7 +107,7 @@ impl ClusterRecord {
         let lease = self.held_by(claim)?;
         newer(renewal, lease)?;
         lease.renewal = renewal;
-        let end = end.cloned().or_else(|| self.end_of_unpromoted_term());
+        let end = end.cloned().or_else(|| self.end_of_unopened_term());
         if let Some(end) = &end {
             self.position = Some(end.clone());
         }
@@ -115,12 +117,14 @@ impl ClusterRecord {
         Ok(())
     }
 
-    /// No client is let in before the promotion is on record. So a holder that gives the lease back without one has
-    /// confirmed nothing in its term, and whoever has what it took over with has everything (R11).
-    fn end_of_unpromoted_term(&self) -> Option<Position> {
+    /// No client is let in before the promotion is on record, in the synchronous modes not before the term has settled
+    /// its set either. So a holder that gives the lease back before that has confirmed nothing in its term, and whoever
+    /// has what it took over with has everything (R11).
+    fn end_of_unopened_term(&self) -> Option<Position> {
         let term = self.lease.as_ref()?.term;
         let promoted = self.lineage.as_ref().is_none_or(|l| l.term == term);
-        let handover = self.history.last().filter(|h| h.term == term && !promoted)?;
+        let opened = promoted && (!self.sync.durability.is_synchronous() || self.sync.term == term);
+        let handover = self.history.last().filter(|h| h.term == term && !opened)?;
         handover.position.clone()
     }
 
@@ -147,6 +151,7 @@ impl ClusterRecord {
         let reason = self.handover_reason(*proof);
         let term = lease.term.next();
         let from = Some(lease.holder.clone());
+        let timelines = self.with_reserved(term, renewal.session, Some(&position.lineage))?;
         self.lease = Some(Lease {
             holder: by.clone(),
             incarnation: *incarnation,
@@ -165,6 +170,7 @@ impl ClusterRecord {
         // The new holder sees its own takeover applied, and with it everybody admitted before.
         self.strangers.clear();
         self.transfer = None;
+        self.timelines = timelines;
         self.remember(Handover { term, from, to: by.clone(), reason, position: Some(position.clone()) });
         Ok(())
     }
@@ -199,6 +205,7 @@ impl ClusterRecord {
         if known.term == term || Standing::of(&end, &known.lineage) != Standing::Unrecorded {
             return Err(Rejection::Diverged);
         }
+        self.timelines.learn(lineage);
         if let Some(fork) = lineage.forks().last() {
             self.position = Some(Position { lineage: lineage.clone(), flushed: fork.at });
         }

@@ -14,6 +14,7 @@ mod recovery;
 mod request;
 mod standing;
 mod sync;
+mod timeline;
 mod transfer;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ pub use recovery::{Branch, RECOVERY_TERMS, Recovery};
 pub use request::{Outcome, Rejection, Request};
 pub use standing::Standing;
 pub use sync::{Durability, SyncRecord};
+pub use timeline::{RECOVERY_TIMELINES, Reservation, TimelineNumbers};
 pub use transfer::{PAUSE_MS_MAX, Pause, Transfer, TransferId, TransferKind};
 
 use crate::{Term, Timings};
@@ -102,6 +104,9 @@ pub struct ClusterRecord {
     /// Which of the stores that this cluster has had this one is.
     #[serde(default)]
     pub branch: Branch,
+    /// The numbers of timelines that are used or reserved.
+    #[serde(default)]
+    pub timelines: TimelineNumbers,
 }
 
 /// The default of [`ClusterRecord::lag_bytes_max`]: 1 MiB.
@@ -127,6 +132,7 @@ impl Default for ClusterRecord {
             strangers: BTreeMap::new(),
             automatic: Automatic::default(),
             branch: Branch::default(),
+            timelines: TimelineNumbers::default(),
         }
     }
 }

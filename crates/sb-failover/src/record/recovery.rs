@@ -63,6 +63,7 @@ impl ClusterRecord {
             kind: TransferKind::Failover { accept_data_loss_bytes: *accept_data_loss_bytes },
             by: by.clone(),
         });
+        self.pass_over_timelines();
         self.branch.generation += 1;
         self.branch.last = Some(*id);
         self.branch.given_up.extend(given_up.iter().cloned());

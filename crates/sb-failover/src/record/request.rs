@@ -3,7 +3,7 @@ use sb_topology::{NotAutomatic, ServerName};
 use serde::{Deserialize, Serialize};
 
 use super::{Automatic, Durability, Member, Pause, Proof, Recovery, SyncRecord, Transfer, TransferId};
-use crate::{Incarnation, RenewalNumber, Seq, Term, Timings};
+use crate::{Incarnation, RenewalNumber, Seq, Session, Term, Timings};
 
 /// A change of the record, as one entry of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -185,6 +185,17 @@ pub enum Request {
     Readmit {
         /// Its name.
         server: ServerName,
+    },
+    /// The holder may have used the number that its takeover reserved, and needs another for its promotion.
+    ReserveTimeline {
+        /// The holder.
+        holder: ServerName,
+        /// Its incarnation.
+        incarnation: Incarnation,
+        /// Its term.
+        term: Term,
+        /// This run of its agent.
+        session: Session,
     },
 }
 

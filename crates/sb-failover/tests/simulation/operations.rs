@@ -202,7 +202,7 @@ impl World {
             Command::Follow { upstream, .. } => self.follow(server, upstream.as_ref().map(index)),
             Command::Freeze { .. } => self.freeze(server),
             Command::Fetch { source, until, .. } => self.fetch(server, index(source), until),
-            Command::Promote { term, .. } => self.promote(server, *term),
+            Command::Promote { term, timeline, .. } => self.promote(server, *term, *timeline),
             Command::StopPostgres { .. } => self.stop(server),
             Command::OpenClients { .. } => {
                 let primary = self.servers[server].is_primary();
@@ -296,13 +296,13 @@ impl World {
         if p.position().contains(until) { Ok(OpOutput::At(p.position())) } else { failed("it has less") }
     }
 
-    fn promote(&mut self, server: usize, term: sb_failover::Term) -> End {
+    fn promote(&mut self, server: usize, term: sb_failover::Term, timeline: sb_pgtypes::TimelineId) -> End {
         let mark = self.new_record();
         let p = &mut self.servers[server].postgres;
         if p.role != Role::Standby {
             return failed("not a standby");
         }
-        p.promote(term, mark);
+        p.promote(term, mark, timeline);
         let lineage = p.lineage.clone();
         self.tell(&Happening::BecamePrimary { server, term });
         if self.rng.chance(self.profile.failing_operations) {

@@ -83,9 +83,8 @@ impl Postgres {
         self.waiting.clear();
     }
 
-    pub fn promote(&mut self, term: Term, mark: Record) {
-        let next = TimelineId::try_from(self.lineage.current().get() + 1).unwrap();
-        self.lineage = self.lineage.forked(lsn(self.log.len()), next).unwrap();
+    pub fn promote(&mut self, term: Term, mark: Record, timeline: TimelineId) {
+        self.lineage = self.lineage.forked(lsn(self.log.len()), timeline).unwrap();
         self.log.push(mark);
         self.role = Role::Primary;
         self.recovering = false;

@@ -254,8 +254,8 @@ impl Bench {
                 self.postgres_is(Role::Stopped);
                 OpOutput::Nothing
             }
-            Command::Promote { .. } => {
-                let lineage = here.lineage.forked(here.flushed, TimelineId::try_from(2).unwrap()).unwrap();
+            Command::Promote { timeline, .. } => {
+                let lineage = here.lineage.forked(here.flushed, *timeline).unwrap();
                 self.postgres.position = Some(Position { lineage: lineage.clone(), flushed: here.flushed });
                 self.postgres_is(Role::Primary);
                 OpOutput::Promoted(lineage)

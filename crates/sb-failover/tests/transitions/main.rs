@@ -17,4 +17,5 @@ mod recovery;
 mod restart;
 mod storage;
 mod sync;
+mod timelines;
 mod witness;

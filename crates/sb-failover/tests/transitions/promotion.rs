@@ -1,5 +1,8 @@
 //! From a lease to a primary.
 
+use sb_failover::record::{Released, Report};
+use sb_failover::{Election, elect};
+
 use crate::bench::*;
 
 #[test]
@@ -94,8 +97,49 @@ fn whoever_has_what_a_failed_winner_took_over_with_may_take_over() {
 
     // With the promotion on record clients may have been in.
     promoted.lineage.as_mut().unwrap().term = promoted.term();
+    let mut unsettled = promoted.clone();
     promoted.apply(&release).unwrap();
     assert_eq!(promoted.lease.unwrap().released.unwrap().end, None);
+
+    // Not in the synchronous modes, as long as the term has no set of its own.
+    unsettled.sync = synchronous("other", &["us", "b"]).sync;
+    let mut settled = unsettled.clone();
+    unsettled.apply(&release).unwrap();
+    assert_eq!(unsettled.lease.unwrap().released.unwrap().end, taken);
+    settled.sync.term = settled.term();
+    settled.apply(&release).unwrap();
+    assert_eq!(settled.lease.unwrap().released.unwrap().end, None);
+}
+
+/// The former primary has log that nobody confirmed; the winner promoted beside it, was lost before that was on record,
+/// and gave its lease back with its end. Who has that end cannot fetch the other's log, nor the other that of the winner.
+#[test]
+fn whoever_has_the_end_of_an_unrecorded_promotion_passes_without_the_log_beside_it() {
+    let beside = Lineage::first().forked(Lsn::new(9_000), TimelineId::try_from(2).unwrap()).unwrap();
+    let end = Position { lineage: beside, flushed: Lsn::new(9_100) };
+    let mut record = synchronous("other", &["us", "b", "c"]);
+    let lease = record.lease.as_mut().unwrap();
+    lease.released = Some(Released { end: Some(end.clone()), to: None });
+    let (term, seq) = (lease.term, lease.seq);
+    let tail = Report { term, seq, position: position(9_900) };
+    record.reports.insert(name("other"), tail);
+    assert_eq!(elect(&record), Election::Blocked(Some(Rejection::TooFewReports { have: 0, need: 3 })));
+
+    let mut bench = Bench::joiner(Phase::Standby, Role::Standby);
+    bench.record = record.clone();
+    bench.postgres.position = Some(end.clone());
+    let mut bench = held(bench, &["Promote"]).begin();
+    bench.later(10_000);
+    bench.took(State::Claiming, Trigger::LeaseMineUnpromoted);
+    assert!(bench.issued("Fetch").is_empty());
+    assert_eq!(bench.record.history.last().unwrap().position, Some(end.clone()));
+
+    // Asynchronously the log beside the end may have been confirmed: the bound decides about it, and it is fetched.
+    record.sync = SyncRecord::default();
+    record.reports.insert(name("us"), Report { term, seq, position: end });
+    let Election::Decided(ranked) = elect(&record) else { panic!("nobody was elected") };
+    let us = ranked.iter().find(|ranked| ranked.server == name("us")).unwrap();
+    assert_eq!((us.proof, &us.fetch), (Proof::LagBound, &Some((name("other"), position(9_900)))));
 }
 
 /// The answer to a renewal may come before the record that it is in; the one that was replayed at the start may be older

@@ -162,7 +162,7 @@ impl Driver {
             Command::Persist { phase, .. } => self.remember(move |memory| memory.store_phase(&phase)).await,
             Command::Freeze { .. } => self.freeze().await,
             Command::Fetch { source, until, limit, .. } => self.fetch(&source, &until, limit).await,
-            Command::Promote { term, limit, .. } => self.promote(term, limit).await,
+            Command::Promote { term, timeline, limit, .. } => self.promote(term, timeline, limit).await,
             Command::OpenClients { .. } => self.open_clients().await,
             Command::SetSyncStandbys { sync, .. } => self.set_sync_standbys(&sync).await,
             Command::Repair { source, reason, .. } => self.repair(&source, reason).await,

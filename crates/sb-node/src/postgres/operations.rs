@@ -7,7 +7,7 @@ use sb_pgrepl::{
     ClientAccess, CloneRequest, DataIdentity, LocalData, RepairStep, RewindError, Role, ShutdownMode,
     SourceFacts, StartRole, Upstream, repair_plan,
 };
-use sb_pgtypes::{Lineage, Position};
+use sb_pgtypes::{Lineage, Position, TimelineId};
 use sb_topology::ServerName;
 use tokio::time::Instant;
 
@@ -203,7 +203,7 @@ impl Driver {
         Ok(OpOutput::At(fetched.map_err(|e| failed(&e))?))
     }
 
-    pub(super) async fn promote(&self, term: Term, limit: Duration) -> Ended {
+    pub(super) async fn promote(&self, term: Term, timeline: TimelineId, limit: Duration) -> Ended {
         self.set_access(ClientAccess::Closed);
         let instance = self.instance();
         instance.configure(&self.desired()?).await.map_err(|e| failed(&e))?;
@@ -212,7 +212,7 @@ impl Driver {
         let client = self.config.guard.client().map_err(|e| failed(&e))?;
         let announced = client.promoting(guard_term(term), answer()).await;
         announced.map_err(|e| failed(&GuardLinkError::from(e)))?;
-        let position = instance.promote(limit).await.map_err(|e| failed(&e))?;
+        let position = instance.promote(timeline, limit).await.map_err(|e| failed(&e))?;
         instance.prove_commits_wait(ms(SYNC_MS_MAX)).await.map_err(|e| failed(&e))?;
         // The standbys need their slots before they can stream; clients may be waiting for them.
         self.reconcile_slots().await;

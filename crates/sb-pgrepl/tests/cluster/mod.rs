@@ -15,7 +15,7 @@ use sb_pgrepl::{
     Observer, Postmaster, Programs, RunAs, Secret, Secrets, ShutdownMode, SlotName, SqlName, StartRole,
     Status, TlsFiles, Upstream,
 };
-use sb_pgtypes::SystemIdentifier;
+use sb_pgtypes::{Position, SystemIdentifier};
 use sb_topology::ServerName;
 
 /// Limit of everything that should take a moment.
@@ -165,6 +165,11 @@ impl Server {
 
     pub async fn stop(&self, mode: ShutdownMode) {
         self.postmaster.stop(mode, SOON).await.unwrap();
+    }
+
+    /// Promotes it to this timeline.
+    pub async fn promote(&self, timeline: u32) -> Position {
+        self.instance.promote(timeline.try_into().unwrap(), SOON).await.unwrap()
     }
 
     pub fn upstream_for(&self, standby: &Server) -> Upstream {

@@ -6,7 +6,6 @@ use sb_failover::record::Standing;
 use sb_failover::{Role, SyncStandbys, Term};
 use sb_pgtypes::{Lineage, Lsn, Position, TimelineId};
 
-use crate::profile::Timelines;
 use crate::server::index;
 
 /// One record of the log: which promotion, shutdown or transaction it is. Numbers rise and are never used twice.
@@ -128,14 +127,15 @@ impl Postgres {
         self.upstream = upstream;
     }
 
-    pub fn promote(&mut self, term: Term, mark: Record, timelines: Timelines) {
-        let known = self.lineage.current().get() + 1;
-        let next = match timelines {
-            Timelines::Distinct => u32::try_from(mark).expect("a minute has fewer records"),
-            Timelines::NextKnown => known,
-        };
-        let next = TimelineId::try_from(next).expect("more than zero");
-        self.lineage = self.lineage.forked(lsn(self.log.len()), next).expect("timelines and positions rise");
+    /// The number that PostgreSQL takes when nothing keeps it free.
+    pub fn next_timeline(&self) -> TimelineId {
+        TimelineId::try_from(self.lineage.current().get() + 1).expect("more than zero")
+    }
+
+    /// To a number that is not below [`Postgres::next_timeline`].
+    pub fn promote(&mut self, term: Term, mark: Record, timeline: TimelineId) {
+        let forked = self.lineage.forked(lsn(self.log.len()), timeline);
+        self.lineage = forked.expect("timelines and positions rise");
         self.forget_connections();
         self.log.push(mark);
         self.role = Role::Primary;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use sb_consensus::replica::DiskContent;
 use sb_consensus::{MemberId, MembershipChange};
 use sb_failover::record::{Automatic, LAG_BYTES_MAX_DEFAULT, Member};
-use sb_failover::{Config, Founding, Incarnation, Machine, Persisted, Session};
+use sb_failover::{Config, Founding, Incarnation, Machine, Persisted, Session, Term};
 use sb_topology::SiteName;
 
 use super::clients::CLIENTS;
@@ -63,6 +63,7 @@ impl World {
             wiped: false,
             trace: None,
             tally: crate::tally::Tally::default(),
+            watched: (Term::default(), 0),
             loss_accepted: false,
             troubles: 0,
             questions: BTreeMap::new(),

@@ -7,7 +7,7 @@ use sb_topology::ServerName;
 
 use super::{What, World};
 use crate::invariants::Happening;
-use crate::server::{index, name};
+use crate::server::index;
 
 /// A question that waits for its answer.
 #[derive(Clone, Debug)]
@@ -72,7 +72,8 @@ impl World {
             return;
         }
         let delay = self.call_ns(server, holder);
-        let event = Box::new(Event::FailsafeAnswered { round, from: name(server), answer });
+        let event =
+            Box::new(Event::FailsafeAnswered { round, from: self.servers[server].name.clone(), answer });
         self.after(delay, What::Deliver { server: holder, run, event });
     }
 

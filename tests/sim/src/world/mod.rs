@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sb_consensus::replica::Message;
 use sb_failover::mutant::Mutant;
-use sb_failover::{State, Trigger};
+use sb_failover::{State, Term, Trigger};
 
 pub use clients::{Client, Confirmed};
 pub use events::What;
@@ -80,6 +80,8 @@ pub struct World {
     pub trace: Option<Vec<String>>,
     /// What happened how often.
     pub tally: Tally,
+    /// The term that a person sees, and since when it has had no primary with clients.
+    watched: (Term, u64),
     /// A person has accepted that what a lost server alone had is gone.
     pub loss_accepted: bool,
     /// How many faults struck, and how often people asked for something.

@@ -1,7 +1,8 @@
 //! What commands do to the models of PostgreSQL and of the disk.
 
+use sb_failover::mutant::Mutant;
 use sb_failover::{Armed, Command, Event, OpFailure, OpId, OpOutput, Role, SyncStandbys, Term};
-use sb_pgtypes::Lineage;
+use sb_pgtypes::{Lineage, TimelineId};
 
 use super::postgres::SYSTEM;
 use super::{What, World};
@@ -149,7 +150,7 @@ impl World {
             Command::Follow { upstream, .. } => self.follow(server, upstream.as_ref().map(index)),
             Command::Freeze { .. } => self.freeze(server),
             Command::Fetch { source, until, .. } => self.fetch(server, index(source), until),
-            Command::Promote { term, .. } => self.promote(server, *term),
+            Command::Promote { term, timeline, .. } => self.promote(server, *term, *timeline),
             Command::StopPostgres { .. } => self.stop(server),
             Command::OpenClients { .. } => self.open_clients(server),
             Command::SetSyncStandbys { sync, .. } => return self.set_sync(server, sync),
@@ -237,13 +238,19 @@ impl World {
         if position.contains(until) { Ok(OpOutput::At(position)) } else { failed("it has less") }
     }
 
-    fn promote(&mut self, server: usize, term: Term) -> End {
+    /// The files that keep earlier numbers free make PostgreSQL take the one that it is told.
+    fn promote(&mut self, server: usize, term: Term, timeline: TimelineId) -> End {
         if self.servers[server].postgres.role != Role::Standby {
             return failed("not a standby");
         }
-        let (mark, timelines) = (self.new_record(), self.profile.timelines);
+        let next = self.servers[server].postgres.next_timeline();
+        let own = self.profile.mutant == Some(Mutant::OwnTimeline);
+        if timeline < next && !own {
+            return failed("that timeline exists already");
+        }
+        let mark = self.new_record();
         let p = &mut self.servers[server].postgres;
-        p.promote(term, mark, timelines);
+        p.promote(term, mark, if own { next } else { timeline });
         self.tally.note("PostgreSQL promoted");
         let p = &self.servers[server].postgres;
         let lineage = p.lineage.clone();

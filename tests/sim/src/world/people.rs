@@ -8,7 +8,7 @@ use super::{What, World};
 use crate::rng::MS;
 use crate::server::name;
 
-/// For how long a person watches a calm cluster without a primary.
+/// For how long a person watches a calm cluster without a primary in which nothing moves.
 const PATIENCE_MS: u64 = 7_000;
 /// What a server whose directories are lost may have had alone.
 const LOST_WITH_A_SERVER_BYTES_MAX: u64 = 20_000;
@@ -80,12 +80,14 @@ impl World {
     /// person names the server with the most log, and accepts no loss but of what the lost server alone may have had.
     fn help_out(&mut self) {
         let record = self.ledger.newest();
-        let calm_ms = self.calm_since.map_or(0, |since| (self.now - since) / MS);
+        let leads = self.servers.iter().any(|s| s.is_primary() && s.postgres.clients);
+        if leads || self.calm_since.is_none() || self.watched.0 != record.term() {
+            self.watched = (record.term(), self.now);
+        }
         let released = record.lease.as_ref().and_then(|l| l.released.as_ref());
         let gone = self.servers.iter().any(|s| s.lost);
         let stuck = released.is_some_and(|r| r.end.is_none()) || record.sync.degraded || self.wiped || gone;
-        let leads = self.servers.iter().any(|s| s.is_primary() && s.postgres.clients);
-        if calm_ms < PATIENCE_MS || leads || !stuck {
+        if self.now - self.watched.1 < PATIENCE_MS * MS || !stuck {
             return;
         }
         if let Some(transfer) = &record.transfer {

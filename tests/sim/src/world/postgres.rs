@@ -5,7 +5,6 @@ use sb_pgtypes::SystemIdentifier;
 
 use super::{What, World};
 use crate::model::postgres::lsn;
-use crate::server::name;
 
 /// The number of the one database there is.
 pub const SYSTEM: SystemIdentifier = SystemIdentifier::new(4711);
@@ -37,7 +36,7 @@ impl World {
             role,
             data,
             position: (p.runs() && !p.hung).then(|| p.position()),
-            streaming_from: from.map(name),
+            streaming_from: from.map(|upstream| self.servers[upstream].name.clone()),
             broken: None,
             followers: if role == Role::Primary { self.followers(server) } else { Vec::new() },
         }
@@ -46,8 +45,8 @@ impl World {
     fn followers(&self, primary: usize) -> Vec<Follower> {
         let known = self.servers[primary].postgres.flushed.iter().enumerate();
         let known = known.filter_map(|(standby, flushed)| Some((standby, (*flushed)?)));
-        let follower = |(standby, records)| Follower {
-            server: name(standby),
+        let follower = |(standby, records): (usize, usize)| Follower {
+            server: self.servers[standby].name.clone(),
             flushed: lsn(records),
             streaming: self.servers[standby].postgres.upstream == Some(primary) && self.receives(standby),
         };

@@ -127,7 +127,7 @@ impl World {
     fn expire(&mut self, server: usize) {
         let now = self.now;
         let store = &mut self.servers[server].store;
-        let Some(node) = &mut store.node else {
+        let Some(node) = store.node.as_mut().filter(|_| !store.asked.is_empty()) else {
             return;
         };
         let late: Vec<_> = store.asked.extract_if(.., |_, asked| asked.until <= now).collect();
@@ -359,7 +359,8 @@ impl World {
 
     /// The invariants see every state that the record goes through.
     fn see_steps(&mut self) {
-        while self.steps_seen < self.ledger.len() {
+        let steps = self.ledger.len();
+        while self.steps_seen < steps {
             self.steps_seen += 1;
             let step = self.steps_seen;
             if self.trace.is_some() {

@@ -99,7 +99,8 @@ pub fn check_lineage(
 fn known<'a>(servers: &'a [Timelines], verdict: &mut Verdict) -> BTreeMap<u32, &'a Ancestors> {
     let mut known: BTreeMap<u32, (&Ancestors, Place)> = BTreeMap::new();
     for server in servers {
-        for (timeline, ancestors) in &server.files {
+        // A file without ancestors keeps its number from being used: no timeline has it there.
+        for (timeline, ancestors) in server.files.iter().filter(|(_, ancestors)| !ancestors.is_empty()) {
             verdict.look();
             let (first, at) = *known.entry(*timeline).or_insert((ancestors, server.server));
             if first != ancestors {
@@ -218,6 +219,13 @@ mod tests {
     fn a_line_that_everybody_knows_is_kept() {
         assert!(check_lineage(&servers(), &promotions(), &record()).kept());
         assert_eq!(servers()[1].files[&3], [(1, WalPlace(0x300_0148)), (2, WalPlace(0x500_0060))]);
+    }
+
+    #[test]
+    fn a_number_that_is_only_kept_free_is_no_timeline() {
+        let passed_over = server("tucson-1", &[(2, "# kept free\n"), (3, TO_3)]);
+        let [one, other] = servers();
+        assert!(check_lineage(&[passed_over, one, other], &promotions(), &record()).kept());
     }
 
     #[test]
