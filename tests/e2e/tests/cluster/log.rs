@@ -28,7 +28,7 @@ const FILL: &str = "create table if not exists show_build_fill (line text);
 /// An open connection to a server that is dark holds a statement for ever.
 const FILL_LIMIT: Duration = Duration::from_secs(20);
 
-fn flushed(picture: &Picture, place: Place) -> Option<u64> {
+pub fn flushed(picture: &Picture, place: Place) -> Option<u64> {
     bytes(picture.server(place)?.status.as_ref()?.flushed_lsn.as_ref()?)
 }
 
@@ -44,7 +44,7 @@ fn lacks(picture: &Picture, place: Place) -> Option<u64> {
 }
 
 /// Fills the log on this primary, and returns where it ends then.
-fn fill(scene: &Scene, primary: Place) -> u64 {
+pub fn fill(scene: &Scene, primary: Place) -> u64 {
     let fill = move |access: Access| async move {
         let mut session = access.connect_within(FILL_LIMIT, primary).await.expect("a session");
         session.execute(FILL).await.expect("to fill");

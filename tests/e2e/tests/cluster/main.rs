@@ -46,6 +46,7 @@ const CASES: &[Case] = &[
         body: field::a_waiting_commit_is_not_shown_early,
     },
     Case { name: "an_old_primary_that_boots_cut_off_stays_read_only", body: returns::boots_cut_off },
+    Case { name: "a_standby_with_a_torn_segment_goes_on", body: crash::torn_segment },
     Case { name: "a_thawed_primary_loses_nothing_in_sync", body: guard::thawed_sync },
     Case { name: "an_open_session_gets_no_answer_after_the_deadline", body: sessions::agent_alive },
     Case { name: "nor_when_the_agent_is_stopped", body: sessions::agent_stopped },
