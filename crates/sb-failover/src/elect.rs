@@ -4,7 +4,7 @@ use sb_pgtypes::{Lsn, Position};
 use sb_topology::ServerName;
 
 use crate::mutant::Mutant;
-use crate::record::{Proof, Report, missing};
+use crate::record::{Proof, Report};
 use crate::{ClusterRecord, Rejection};
 
 /// One candidate.
@@ -100,7 +100,7 @@ pub fn at_risk(record: &ClusterRecord) -> Option<(ServerName, u64)> {
     let Some(last) = &record.position else {
         return Some((server.clone(), 0));
     };
-    missing(&best.position, &record.recorded_part(last)).map(|bytes| (server.clone(), bytes))
+    record.lacks(&best.position, last).map(|bytes| (server.clone(), bytes))
 }
 
 /// How many bytes of what was told or reported are lost when a person names `server`, which takes first what another has more;

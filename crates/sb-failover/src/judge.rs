@@ -288,10 +288,8 @@ fn lost(record: &ClusterRecord, position: Option<&Position>) -> String {
         (None, _) => UNKNOWN.to_owned(),
         (Some(_), None) => "none: the primary told no position".to_owned(),
         (Some(position), Some(last)) => {
-            match missing(&record.recorded_part(position), &record.recorded_part(last)) {
-                Some(bytes) => format!("{bytes} bytes"),
-                None => "another branch".to_owned(),
-            }
+            let bytes = record.lacks(position, last);
+            bytes.map_or_else(|| "another branch".to_owned(), |bytes| format!("{bytes} bytes"))
         }
     }
 }

@@ -33,7 +33,7 @@ async fn promoted_without(cluster: &Cluster) -> (Server, Server, Position) {
     }
     c.stop(ShutdownMode::Immediate).await;
     b.instance.freeze(SOON).await.unwrap();
-    b.instance.promote(SOON).await.unwrap();
+    b.promote(2).await;
     b.instance.reconcile_slots(std::slice::from_ref(&c.name)).await.unwrap();
     (b, c, end)
 }
@@ -141,7 +141,7 @@ async fn a_diverged_standby_that_knows_the_new_timeline_does_not_start_and_is_re
     c.has_everything_of(&a).await;
     c.stop(ShutdownMode::Fast).await;
     a.stop(ShutdownMode::Immediate).await;
-    b.instance.promote(SOON).await.unwrap();
+    b.promote(2).await;
     b.instance.reconcile_slots(std::slice::from_ref(&c.name)).await.unwrap();
     b.sql("INSERT INTO marks VALUES (2)");
     give_history(&b, &c);

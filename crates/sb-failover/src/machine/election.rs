@@ -5,7 +5,7 @@ use sb_topology::ServerName;
 use serde::{Deserialize, Serialize};
 
 use crate::elect::{elect_mutated, everybody_reported, more_elsewhere};
-use crate::record::{Proof, Report, Standing, TransferKind, missing};
+use crate::record::{Proof, Report, Standing, TransferKind};
 use crate::timings::ms;
 use crate::{
     BootTime, ClusterRecord, Command, Election, JournalEntry, Judgement, Promise, Ranked, Rejection, Request,
@@ -297,7 +297,7 @@ impl Machine {
             return;
         };
         let told = record.position.clone();
-        let missing_bytes = told.as_ref().and_then(|told| missing(own, &record.recorded_part(told)));
+        let missing_bytes = told.as_ref().and_then(|told| record.lacks(own, told));
         let silent_ms = self.watch.seen_at().map_or(0, |at| whole_ms(self.now.since(at)));
         let (term, own) = (promise.term.next(), own.clone());
         self.journal(JournalEntry::Claiming { term, own, told, missing_bytes, silent_ms });

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::mutant::Mutant;
-use crate::record::{Proof, TTL_MS_MAX, TransferKind, missing};
+use crate::record::{Proof, TTL_MS_MAX, TransferKind};
 use crate::timings::ms;
 use crate::trace::moment;
 use crate::{
@@ -179,7 +179,7 @@ impl Machine {
             }
             (Proof::EndOfWal | Proof::Quorum | Proof::AcceptedLoss, _) => return None,
         };
-        match missing(own, &record.recorded_part(told)) {
+        match record.lacks(own, told) {
             Some(bytes) if bytes <= allowed => None,
             Some(bytes) => Some(Rejection::TooFarBehind { bytes, allowed }),
             None => Some(Rejection::Diverged),

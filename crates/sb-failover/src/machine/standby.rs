@@ -98,7 +98,7 @@ impl Machine {
         absent || broken || self.copy_has_left_the_line()
     }
 
-    /// Whether a renewal was seen lately. What a start replays is none: it may be old.
+    /// Of this run: what a start replays is no renewal.
     fn renewals_are_fresh(&self) -> bool {
         let fresh = ms(2 * self.timings().renew_ms);
         self.watch.moved_at().is_some_and(|at| self.now <= at + fresh)
@@ -114,7 +114,7 @@ impl Machine {
         };
         let left = match Standing::of(own, &in_force.lineage) {
             Standing::InForce => false,
-            Standing::Diverged => true,
+            Standing::Diverged => !self.record_is_older(),
             // Beyond the promotion on record: of an attempt that failed, or of a later term than this replica has
             // seen. Without renewals nobody can tell, and an election may need the copy.
             Standing::Unrecorded => self.renewals_are_fresh() && !self.record_is_older(),

@@ -131,22 +131,25 @@ impl ClusterRecord {
     /// How many bytes `position` lacks of what the holder told last and of what was reported; [`None`] when one of them is on
     /// another line.
     pub(crate) fn lost_from(&self, position: &Position) -> Option<u64> {
-        let own = self.recorded_part(position);
         let reported = self.valid_reports().map(|(_, report)| &report.position);
         let mut lost = 0;
         for other in reported.chain(&self.position) {
-            lost = lost.max(missing(&own, &self.recorded_part(other))?);
+            lost = lost.max(self.lacks(position, other)?);
         }
         Some(lost)
     }
 
-    /// What was written after an unrecorded promotion counts for nothing: clients never saw it.
+    /// How many bytes that clients may have written `own` lacks of `other`; [`None`] when they are on different lines. What
+    /// comes after an unrecorded promotion counts for nothing on both sides.
+    pub(crate) fn lacks(&self, own: &Position, other: &Position) -> Option<u64> {
+        missing(&self.recorded_part(own), &self.recorded_part(other))
+    }
+
     pub(crate) fn prove_missing_at_most(&self, position: &Position, allowed: u64) -> Outcome {
         let Some(last) = &self.position else {
             return Ok(());
         };
-        let own = self.recorded_part(position);
-        let bytes = missing(&own, &self.recorded_part(last)).ok_or(Rejection::Diverged)?;
+        let bytes = self.lacks(position, last).ok_or(Rejection::Diverged)?;
         if bytes > allowed { Err(Rejection::TooFarBehind { bytes, allowed }) } else { Ok(()) }
     }
 
