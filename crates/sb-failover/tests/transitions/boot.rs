@@ -134,8 +134,20 @@ fn a_founder_whose_record_came_late_goes_back_to_founding() {
     assert_eq!(bench.record.term(), FIRST.next());
 }
 
-/// The other server renews its lease.
-fn renewed(bench: &mut Bench) {
+/// A standby whose starts come to nothing, and whose log says that they always will.
+fn cannot_start() -> Bench {
+    let mut bench = Bench::joiner(Phase::Standby, Role::Stopped);
+    bench.record = founded_by("other");
+    bench.failing.push("StartStandby");
+    let mut bench = held(bench, &["Repair"]).begin();
+    bench.later(400);
+    bench.is(State::Following);
+    the_other_renews(&mut bench);
+    bench.postgres.broken = Some(Broken::CannotStart);
+    bench
+}
+
+fn the_other_renews(bench: &mut Bench) {
     let renew = Request::Renew {
         holder: name("other"),
         incarnation: Incarnation::new(1),
@@ -147,43 +159,6 @@ fn renewed(bench: &mut Bench) {
     };
     bench.record.apply(&renew).unwrap();
     bench.show();
-}
-
-/// A copy of ours on a promotion that the replayed record does not know, and the holder of that record renews.
-fn beyond_the_record(phase: Phase) -> Bench {
-    let mut bench = Bench::joiner(phase, Role::Standby);
-    bench.record = founded_by("other");
-    let promoted = Lineage::first().forked(Lsn::new(1_000), TimelineId::try_from(2).unwrap()).unwrap();
-    bench.postgres.position = Some(Position { lineage: promoted, flushed: Lsn::new(1_100) });
-    let mut bench = held(bench, &["Repair"]).begin();
-    bench.later(400);
-    bench.is(State::Following);
-    renewed(&mut bench);
-    bench
-}
-
-#[test]
-fn what_a_start_replays_does_not_condemn_a_copy_that_is_beyond_it_and_a_renewal_does() {
-    beyond_the_record(Phase::Standby).is(State::Repairing);
-}
-
-#[test]
-fn a_copy_that_was_promoted_in_a_later_term_than_the_record_shows_is_kept() {
-    let bench = beyond_the_record(Phase::Primary { term: FIRST.next() });
-    bench.is(State::Following);
-    assert!(bench.issued("Persist").is_empty());
-}
-
-/// A standby whose starts come to nothing, and whose log says that they always will.
-fn cannot_start() -> Bench {
-    let mut bench = Bench::joiner(Phase::Standby, Role::Stopped);
-    bench.record = founded_by("other");
-    bench.failing.push("StartStandby");
-    let mut bench = held(bench, &["Repair"]).begin();
-    bench.is(State::Following);
-    renewed(&mut bench);
-    bench.postgres.broken = Some(Broken::CannotStart);
-    bench
 }
 
 #[test]
@@ -215,4 +190,29 @@ fn a_copy_that_cannot_start_is_kept_while_no_primary_is_seen() {
     bench.later(60_000);
     assert!(bench.issued("Repair").is_empty());
     assert!(bench.issued("StartStandby").len() > 1, "it is tried again");
+}
+
+/// A copy of ours on a promotion that the replayed record does not know, and the holder of that record renews.
+fn beyond_the_record(phase: Phase) -> Bench {
+    let mut bench = Bench::joiner(phase, Role::Standby);
+    bench.record = founded_by("other");
+    let promoted = Lineage::first().forked(Lsn::new(1_000), TimelineId::try_from(2).unwrap()).unwrap();
+    bench.postgres.position = Some(Position { lineage: promoted, flushed: Lsn::new(1_100) });
+    let mut bench = held(bench, &["Repair"]).begin();
+    bench.later(400);
+    bench.is(State::Following);
+    the_other_renews(&mut bench);
+    bench
+}
+
+#[test]
+fn what_a_start_replays_does_not_condemn_a_copy_that_is_beyond_it_and_a_renewal_does() {
+    beyond_the_record(Phase::Standby).is(State::Repairing);
+}
+
+#[test]
+fn a_copy_that_was_promoted_in_a_later_term_than_the_record_shows_is_kept() {
+    let bench = beyond_the_record(Phase::Primary { term: FIRST.next() });
+    bench.is(State::Following);
+    assert!(bench.issued("Persist").is_empty());
 }
