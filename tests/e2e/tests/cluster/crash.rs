@@ -96,7 +96,11 @@ pub fn torn_segment(inside: &Inside) {
             picture.server(victim).is_some_and(|server| server.follows(new))
         });
         let events = scene.events(victim);
-        assert!(events.iter().any(|event| event.kind == "repair.segment"), "it was not torn: {events:#?}\n{}", scene.kept_logs());
+        assert!(
+            events.iter().any(|event| event.kind == "repair.segment"),
+            "it was not torn: {events:#?}\n{}",
+            scene.kept_logs()
+        );
         assert!(to.join(segment + ".partial").exists(), "it was copied anew: {events:#?}");
         scene.return_host(old);
     });
