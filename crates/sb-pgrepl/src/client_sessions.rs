@@ -77,14 +77,12 @@ impl Instance {
     async fn newcomers(&self, session: &mut Session) -> Result<Vec<Newcomer>, ClientSessionsError> {
         let own = "SELECT pg_backend_pid()";
         let backend: i32 = session.value("ask for the own process", own).await?;
-        let limit = "SELECT setting::bigint FROM pg_settings WHERE name = 'authentication_timeout'";
-        let seconds: i64 = session.value("ask how long a client may take to log in", limit).await?;
         let instance = self.clone();
         // Before those that are in: whoever gets in meanwhile is in both.
         let children = off_thread(move || {
             let postmaster = instance.running_pid().map_err(io::Error::other)?;
             let postmaster = postmaster.ok_or(io::ErrorKind::NotFound)?;
-            Newcomer::children_of(postmaster, backend, seconds.unsigned_abs())
+            Newcomer::children_of(postmaster, backend)
         });
         let mut newcomers = children.await.map_err(ClientSessionsError::Newcomers)?;
         let shown = "SELECT coalesce(array_agg(pid), '{}') FROM pg_stat_activity";
