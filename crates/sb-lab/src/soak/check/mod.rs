@@ -12,6 +12,7 @@ mod register;
 mod repairs;
 mod rows;
 mod survivors;
+mod thaws;
 
 use serde::Serialize;
 
@@ -28,6 +29,7 @@ pub use register::check_register;
 pub use repairs::{Kept, check_repairs, check_reports};
 pub use rows::{Losses, check_rows};
 pub use survivors::check_survivors;
+pub use thaws::Thaw;
 
 /// Violations that a verdict names; it counts all.
 pub const VIOLATIONS_NAMED_MAX: usize = 20;
@@ -89,6 +91,7 @@ mod made {
             outcome,
             invoked: Duration::from_millis(u64::from(number) * 10),
             ended: Duration::from_millis(u64::from(number) * 10 + 5),
+            seat: Place::OFFICE,
             server: Place::named("ravena-1").unwrap(),
             term: None,
         });

@@ -49,6 +49,7 @@ mod tests {
             outcome,
             invoked: Duration::from_nanos(10),
             ended: Duration::from_nanos(25),
+            seat: Place::OFFICE,
             server: Place::OFFICE,
             term: None,
         }

@@ -123,6 +123,8 @@ pub struct Operation {
     pub invoked: Duration,
     /// When its end was known.
     pub ended: Duration,
+    /// Where the client sits.
+    pub seat: Place,
     /// Which server was asked: the session's own `inet_server_addr()`.
     pub server: Place,
     /// The primaryship that the server then held by its own journal; known after the run.

@@ -8,12 +8,13 @@ use super::{LOOK_AGAIN, Run, SoakError, Soaked, Weather, primary};
 use crate::options::Durability;
 use crate::place::Place;
 use crate::soak::check::{
-    Losses, Reign, Told, Verdict, check_accounts, check_bound, check_holders, check_leases, check_lineage,
-    check_lists, check_register, check_repairs, check_reports, check_rows, check_succession, check_survivors,
-    check_terms, read_lease_ms, read_promotions, read_reigns,
+    Losses, Reign, Thaw, Told, Verdict, check_accounts, check_bound, check_holders, check_leases,
+    check_lineage, check_lists, check_register, check_repairs, check_reports, check_rows, check_succession,
+    check_survivors, check_terms, read_lease_ms, read_promotions, read_reigns,
 };
 use crate::soak::history::{History, Outcome};
 use crate::soak::journals;
+use crate::soak::nemesis::Kind;
 use crate::soak::report::{Happened, SoakReport, by_kind, gap};
 use crate::soak::workload::{self, Contents};
 
@@ -36,8 +37,9 @@ impl Run<'_> {
         });
         let (survivor, standbys) = self.survivors().await?;
         let (lost, strange, rows) = check_rows(&history, &survivor.rows);
-        let mut verdicts = vec![strange, check_terms(&reigns), check_holders(&history, &reigns)];
-        verdicts.push(check_leases(&history, &told));
+        let thaws = self.thaws();
+        let mut verdicts = vec![strange, check_terms(&reigns), check_holders(&history, &reigns, &thaws)];
+        verdicts.push(check_leases(&history, &told, &thaws));
         let (timelines, promotions) = (journals::timelines(self.lab), read_promotions(&told));
         verdicts.push(check_lineage(&timelines, &promotions, &journals::record(self.lab).await));
         if let Some(standbys) = standbys {
@@ -61,6 +63,11 @@ impl Run<'_> {
         }
         let report = self.report(durability, &history, (&reigns, &told), (verdicts, rows), end);
         Ok(Soaked { report, history, told })
+    }
+
+    fn thaws(&self) -> Vec<Thaw> {
+        let frozen = self.faults.iter().filter(|fault| fault.draw.kind == Kind::FreezeHost);
+        frozen.map(|fault| Thaw { server: fault.victim, from: fault.began, at: fault.ended }).collect()
     }
 
     /// What the primary holds, and all others once they have replayed it. Without a whole cluster only the former.

@@ -133,7 +133,7 @@ impl Client {
             (None, Progress::Working) => Outcome::Fail("given up before the commit".into()),
             (None, Progress::Committing) => Outcome::Info("no answer".into()),
         };
-        Operation { process, action, outcome, invoked, ended, server, term: None }
+        Operation { process, action, outcome, invoked, ended, seat: self.place, server, term: None }
     }
 
     /// Returns when there is no point in waiting for this server any longer. A client on the server itself waits to
