@@ -109,8 +109,12 @@ pub fn at_risk(record: &ClusterRecord) -> Option<(ServerName, u64)> {
 #[must_use]
 pub fn loss_if_named(record: &ClusterRecord, server: &ServerName) -> Option<u64> {
     let (_, own) = record.valid_reports().find(|(reporter, _)| *reporter == server)?;
-    let taken = more_elsewhere(record, &own.position).map(|(_, until)| until);
-    record.lost_from(taken.as_ref().unwrap_or(&own.position))
+    record.lost_from(&position_if_named(record, &own.position))
+}
+
+/// Where a server that stands at `own` takes over when a person names it.
+pub(crate) fn position_if_named(record: &ClusterRecord, own: &Position) -> Position {
+    more_elsewhere(record, own).map_or_else(|| own.clone(), |(_, until)| until)
 }
 
 /// Who has more of the same line than `own`, and up to where: what a person's choice takes first.

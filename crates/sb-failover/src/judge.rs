@@ -6,7 +6,7 @@ use sb_pgtypes::Position;
 use sb_topology::ServerName;
 use serde::{Deserialize, Serialize};
 
-use crate::elect::{more_elsewhere, most_log, rank, takes_over_at};
+use crate::elect::{more_elsewhere, most_log, position_if_named, rank, takes_over_at};
 use crate::record::{Automatic, Durability, Member, Proof, Report, Standing, TransferKind, missing};
 use crate::{ClusterRecord, Election, Gate, Ranked, Rejection, Seq, Term, elect};
 
@@ -253,9 +253,8 @@ fn end_gate(record: &ClusterRecord, position: Option<&Position>) -> Gate {
 }
 
 fn accepted_gate(record: &ClusterRecord, server: &ServerName, report: Option<&Report>) -> Gate {
-    let own = report.map(|own| &own.position);
-    let fetched = own.and_then(|own| more_elsewhere(record, own)).map(|(_, until)| until);
-    let position = fetched.as_ref().or(own);
+    let position = report.map(|own| position_if_named(record, &own.position));
+    let position = position.as_ref();
     let accepted = match record.transfer.as_ref().map(|t| t.kind) {
         Some(TransferKind::Failover { accept_data_loss_bytes }) => accept_data_loss_bytes,
         Some(TransferKind::Switchover) | None => 0,

@@ -34,6 +34,19 @@ pub fn position(bytes: u64) -> Position {
     Position { lineage: Lineage::first(), flushed: Lsn::new(bytes) }
 }
 
+/// The founder's first renewal.
+pub fn first_renewal_of(holder: &str) -> Request {
+    Request::Renew {
+        holder: name(holder),
+        incarnation: Incarnation::new(1),
+        term: FIRST,
+        renewal: RenewalNumber { session: Session::new(1), count: 1 },
+        ttl_ms: 3_500,
+        position: None,
+        admissions: 0,
+    }
+}
+
 /// A record in which `holder` was the founder and `us` and `other` are members.
 pub fn founded_by(holder: &str) -> ClusterRecord {
     let mut record = ClusterRecord::default();

@@ -148,16 +148,7 @@ fn cannot_start() -> Bench {
 }
 
 fn the_other_renews(bench: &mut Bench) {
-    let renew = Request::Renew {
-        holder: name("other"),
-        incarnation: Incarnation::new(1),
-        term: FIRST,
-        renewal: RenewalNumber { session: Session::new(1), count: 1 },
-        ttl_ms: 3_500,
-        position: None,
-        admissions: 0,
-    };
-    bench.record.apply(&renew).unwrap();
+    bench.record.apply(&first_renewal_of("other")).unwrap();
     bench.show();
 }
 

@@ -68,16 +68,7 @@ fn a_report_for_an_older_renewal_is_refused() {
         position: position(10),
     };
     assert!(record.apply(&report(0)).is_ok());
-    let renew = Request::Renew {
-        admissions: 0,
-        holder: name("other"),
-        incarnation: Incarnation::new(1),
-        term: FIRST,
-        renewal: RenewalNumber { session: Session::new(1), count: 1 },
-        ttl_ms: 3_500,
-        position: None,
-    };
-    assert!(record.apply(&renew).is_ok());
+    assert!(record.apply(&first_renewal_of("other")).is_ok());
     assert!(record.reports.is_empty());
     assert!(record.apply(&report(0)).is_err());
 }
