@@ -3,7 +3,7 @@ use std::cmp::Reverse;
 use sb_pgtypes::{Lsn, Position};
 use sb_topology::ServerName;
 
-use crate::mutant::Mutant;
+use crate::mutant::Rules;
 use crate::record::{Proof, Report};
 use crate::{ClusterRecord, Rejection};
 
@@ -58,10 +58,10 @@ pub enum Election {
 /// then the site's priority, then the most log, then the name.
 #[must_use]
 pub fn elect(record: &ClusterRecord) -> Election {
-    elect_mutated(record, None)
+    elect_by(record, Rules::default())
 }
 
-pub(crate) fn elect_mutated(record: &ClusterRecord, mutant: Option<Mutant>) -> Election {
+pub(crate) fn elect_by(record: &ClusterRecord, rules: Rules) -> Election {
     if record.lease.is_none() {
         return Election::Blocked(None);
     }
@@ -75,7 +75,7 @@ pub(crate) fn elect_mutated(record: &ClusterRecord, mutant: Option<Mutant>) -> E
             continue;
         }
         let position = takes_over_at(record, report, best);
-        match proof_for(record, server, position, mutant) {
+        match proof_for(record, server, position, rules) {
             Ok(proof) => {
                 let own = *position == report.position;
                 let fetch = (!own).then(|| (best_server.clone(), best.position.clone()));
@@ -152,13 +152,13 @@ fn proof_for(
     record: &ClusterRecord,
     by: &ServerName,
     position: &Position,
-    mutant: Option<Mutant>,
+    rules: Rules,
 ) -> Result<Proof, Rejection> {
-    if record.prove(by, position, Proof::EndOfWal, mutant).is_ok() {
+    if record.prove(by, position, Proof::EndOfWal, rules).is_ok() {
         return Ok(Proof::EndOfWal);
     }
     let proof = if record.sync.durability.is_synchronous() { Proof::Quorum } else { Proof::LagBound };
-    record.prove(by, position, proof, mutant).map(|()| proof)
+    record.prove(by, position, proof, rules).map(|()| proof)
 }
 
 /// The report with the most log; parts of one line are ordered by their end. Of equals one whose line is on

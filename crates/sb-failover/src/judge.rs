@@ -7,6 +7,7 @@ use sb_topology::ServerName;
 use serde::{Deserialize, Serialize};
 
 use crate::elect::{more_elsewhere, most_log, position_if_named, rank, takes_over_at};
+use crate::mutant::Rules;
 use crate::record::{Automatic, Durability, Member, Proof, Report, Standing, TransferKind, missing};
 use crate::{ClusterRecord, Election, Gate, Ranked, Rejection, Seq, Term, elect};
 
@@ -106,7 +107,7 @@ fn accepted_loss(record: &ClusterRecord) -> Option<Ranked> {
     let (_, report) = record.valid_reports().find(|(server, _)| **server == to)?;
     let fetch = more_elsewhere(record, &report.position);
     let position = fetch.as_ref().map_or(&report.position, |(_, until)| until);
-    record.prove(&to, position, Proof::AcceptedLoss, None).ok()?;
+    record.prove(&to, position, Proof::AcceptedLoss, Rules::default()).ok()?;
     Some(Ranked { server: to, proof: Proof::AcceptedLoss, fetch })
 }
 
@@ -259,8 +260,9 @@ fn accepted_gate(record: &ClusterRecord, server: &ServerName, report: Option<&Re
         Some(TransferKind::Failover { accept_data_loss_bytes }) => accept_data_loss_bytes,
         Some(TransferKind::Switchover) | None => 0,
     };
-    let ok = position.is_some_and(|p| record.prove(server, p, Proof::AcceptedLoss, None).is_ok());
-    Gate::new("accepted loss", lost(record, position), format!("{accepted} bytes, said by a person"), ok)
+    let ok = position.is_some_and(|p| record.prove(server, p, Proof::AcceptedLoss, Rules::default()).is_ok());
+    let observed = position.map(|p| in_bytes(record.lost_from(p))).unwrap_or_else(|| UNKNOWN.to_owned());
+    Gate::new("accepted loss", observed, format!("{accepted} bytes, said by a person"), ok)
 }
 
 fn quorum_gates(record: &ClusterRecord, server: &ServerName) -> Vec<Gate> {
@@ -286,11 +288,12 @@ fn lost(record: &ClusterRecord, position: Option<&Position>) -> String {
     match (position, &record.position) {
         (None, _) => UNKNOWN.to_owned(),
         (Some(_), None) => "none: the primary told no position".to_owned(),
-        (Some(position), Some(last)) => {
-            let bytes = record.lacks(position, last);
-            bytes.map_or_else(|| "another branch".to_owned(), |bytes| format!("{bytes} bytes"))
-        }
+        (Some(position), Some(last)) => in_bytes(record.lacks(position, last)),
     }
+}
+
+fn in_bytes(lost: Option<u64>) -> String {
+    lost.map_or_else(|| "another branch".to_owned(), |bytes| format!("{bytes} bytes"))
 }
 
 fn wanted_gate(record: &ClusterRecord, server: &ServerName) -> Gate {

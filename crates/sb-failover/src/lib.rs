@@ -18,6 +18,9 @@ mod ids;
 mod journal;
 mod judge;
 mod machine;
+#[cfg(not(feature = "mutants"))]
+mod mutant;
+#[cfg(feature = "mutants")]
 #[doc(hidden)]
 pub mod mutant;
 mod phase;

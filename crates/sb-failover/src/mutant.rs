@@ -1,7 +1,35 @@
 //! Rules that can be switched off, one at a time, to see whether the simulation notices.
 
+/// The rules, but for the one that a simulation breaks. Without the feature `mutants` none can be.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rules {
+    #[cfg(feature = "mutants")]
+    broken: Option<Mutant>,
+}
+
+impl Rules {
+    #[cfg(feature = "mutants")]
+    pub(crate) const fn broken(broken: Option<Mutant>) -> Self {
+        Self { broken }
+    }
+
+    /// Whether the rule that `mutant` names is the broken one.
+    #[cfg(feature = "mutants")]
+    pub(crate) fn broken_by(self, mutant: Mutant) -> bool {
+        self.broken == Some(mutant)
+    }
+
+    /// It is not.
+    #[cfg(not(feature = "mutants"))]
+    #[allow(clippy::unused_self, reason = "with the feature it is used")]
+    pub(crate) const fn broken_by(self, _: Mutant) -> bool {
+        false
+    }
+}
+
 /// A safety rule that is broken on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "mutants"), allow(dead_code, reason = "some are broken outside of this crate"))]
 pub enum Mutant {
     /// L1: the holder counts its lease from the answer instead of from before the question.
     CountFromReceipt,

@@ -57,6 +57,8 @@ pub enum Trigger {
     Promoted,
     /// The promotion failed, or did not begin or end in time, or this term had one already.
     PromotionFailed,
+    /// Another promotion of this term is on record than the one that serves.
+    PromotedOtherwise,
     /// Lineage and synchronous set are on record, enough standbys have everything, clients are in.
     Opened,
     /// PostgreSQL ended without having been asked to.
@@ -159,6 +161,7 @@ pub const TABLE: &[Row] = {
         row(Promoting, Deposed, Fencing, "R1"),
         row(Recording, Opened, Leading, "R6"),
         row(Recording, PostgresGone, Restarting, "R7"),
+        row(Recording, PromotedOtherwise, Fencing, "R5"),
         row(Recording, DeadlinePassed, Fencing, "R3"),
         row(Recording, Deposed, Fencing, "R1"),
         // A primary.
@@ -171,6 +174,7 @@ pub const TABLE: &[Row] = {
         row(Restarting, Deposed, Fencing, "R1"),
         row(Reopening, Opened, Leading, "R6"),
         row(Reopening, PostgresGone, Restarting, "R7"),
+        row(Reopening, PromotedOtherwise, Fencing, "R5"),
         row(Reopening, DeadlinePassed, Fencing, "R3"),
         row(Reopening, Deposed, Fencing, "R1"),
         // The end of a primaryship.

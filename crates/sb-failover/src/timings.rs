@@ -21,7 +21,7 @@ pub struct Timings {
     pub drift_ppm: u64,
     /// How long before it may take over a standby freezes, so that reports are there in time.
     pub freeze_lead_ms: u64,
-    /// How long an asynchronous election waits for reports after the lease ended.
+    /// How long a candidate collects the reports of others, from its own on; also beyond the end of the lease.
     pub collect_ms: u64,
     /// How much later each next rank of an election steps in.
     pub rank_step_ms: u64,
@@ -181,6 +181,16 @@ impl Timings {
         let slow = million.saturating_sub(self.drift_ppm).max(1);
         let ns = (ttl_ms.saturating_mul(million)).saturating_mul(million + self.drift_ppm).div_ceil(slow);
         Duration::from_nanos(ns) + ms(self.margin_ms)
+    }
+
+    /// How long whoever a person names waits for reports before it takes a loss for what nobody who answers has.
+    #[must_use]
+    pub fn patience_with_reports(&self) -> Duration {
+        let held_back = match self.failsafe {
+            Failsafe::Off => Duration::ZERO,
+            Failsafe::On => self.wait(self.ttl_ms.max(self.ttl_ms_max)),
+        };
+        ms(self.transfer_wait_ms) + held_back
     }
 
     /// When a waiter that saw a renewal of `ttl_ms` at `seen` freezes.

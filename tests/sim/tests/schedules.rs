@@ -30,6 +30,8 @@ const BY_HAND: &[(State, Trigger)] = &[
     (Recording, Deposed),
     (Reopening, Deposed),
     (Draining, Deposed),
+    (Recording, PromotedOtherwise),
+    (Reopening, PromotedOtherwise),
 ];
 
 /// What has to happen in that many schedules, and how often at least: a simulation in which nothing happens breaks no

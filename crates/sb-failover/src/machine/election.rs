@@ -4,7 +4,8 @@ use sb_pgtypes::Position;
 use sb_topology::ServerName;
 use serde::{Deserialize, Serialize};
 
-use crate::elect::{elect_mutated, everybody_reported, more_elsewhere};
+use crate::elect::{elect_by, everybody_reported, more_elsewhere};
+use crate::mutant::{Mutant, Rules};
 use crate::record::{Proof, Report, Standing, TransferKind};
 use crate::timings::ms;
 use crate::{
@@ -37,6 +38,9 @@ impl Machine {
         let Some(position) = self.stage.position.clone() else {
             return self.go(Trigger::Voided);
         };
+        if self.record.as_ref().is_some_and(|r| r.standing(&position) == Some(Standing::Diverged)) {
+            return self.refuse("the own log has left the cluster's line".into());
+        }
         self.report(&position);
         if let Some(proof) = self.first_turn(&position) {
             self.tell_judgement(&position);
@@ -52,7 +56,7 @@ impl Machine {
         let Some(record) = self.record.clone() else {
             return;
         };
-        match elect_mutated(&record, self.mutant) {
+        match elect_by(&record, self.rules) {
             Election::Decided(ranked) => self.take_turn(position, &ranked),
             Election::Blocked(why) => self.blocked(position, why),
         }
@@ -94,12 +98,12 @@ impl Machine {
             return;
         };
         let reported = record.valid_reports().any(|(s, r)| *s == self.config.me && r.position == *position);
+        if reported {
+            self.stage.reported.get_or_insert(self.now);
+        }
         let Some(promise) = self.promise.filter(|_| !reported) else {
             return;
         };
-        if record.standing(position) == Some(Standing::Diverged) {
-            return self.refuse("the own log has left the cluster's line".into());
-        }
         let position = position.clone();
         self.ask(Purpose::Report, |m| Request::Report {
             server: m.config.me.clone(),
@@ -115,12 +119,13 @@ impl Machine {
         let record = self.record.as_ref()?;
         let released = record.lease.as_ref()?.released.as_ref()?;
         let mine = released.to.as_ref() == Some(&self.config.me);
-        let proven = record.prove(&self.config.me, position, Proof::EndOfWal, self.mutant).is_ok();
+        let proven = record.prove(&self.config.me, position, Proof::EndOfWal, self.rules).is_ok();
         (mine && proven).then_some(Proof::EndOfWal)
     }
 
-    /// When reports are judged: not before the lease has certainly ended (L2); asynchronously a little later
-    /// unless everybody has reported, since there no number says when it is enough.
+    /// When reports are judged: not before the lease has certainly ended (L2), and not before they were collected for a
+    /// while unless everybody has reported, since asynchronously no number says when it is enough. The others freeze when
+    /// this server does, before the lease ends, so they have had that time since its own report came through.
     fn counting_begins_at(&mut self) -> Option<BootTime> {
         let record = self.record.clone()?;
         let mut at = self.over_at()?;
@@ -134,7 +139,8 @@ impl Machine {
             Some((Some(_) | None, _)) | None => {}
         }
         if !everybody_reported(&record) {
-            at = at + ms(self.timings().collect_ms);
+            let since = self.stage.reported.map_or(at, |reported| reported.min(at));
+            at = at.max(since + ms(self.timings().collect_ms));
         }
         Some(at)
     }
@@ -142,7 +148,7 @@ impl Machine {
     /// When the lease has certainly ended, for this waiter.
     fn over_at(&self) -> Option<BootTime> {
         let timings = self.timings().clone();
-        if self.mutant == Some(crate::mutant::Mutant::NoDriftMargin) {
+        if self.rules.broken_by(Mutant::NoDriftMargin) {
             let exact = crate::Timings { drift_ppm: 0, margin_ms: 0, ..timings };
             return self.watch.over_at(&exact);
         }
@@ -199,7 +205,7 @@ impl Machine {
             if self.others_may_still_report(&record) {
                 return;
             }
-            match record.prove(&self.config.me, &position, Proof::AcceptedLoss, None) {
+            match record.prove(&self.config.me, &position, Proof::AcceptedLoss, Rules::default()) {
                 Ok(()) => return self.claim(position, Proof::AcceptedLoss),
                 Err(rejection) => return self.refuse(rejection.to_string()),
             }
@@ -216,9 +222,12 @@ impl Machine {
         more_elsewhere(record, own).filter(|_| !asked)
     }
 
-    /// The others freeze when they see what the person asked for, which may be long after the lease has ended.
+    /// The others freeze when they see what the person asked for, which may be long after the lease has ended and after
+    /// this server has frozen. Those that have promised the holder not to (R10), also by a question that reached them
+    /// late, freeze when that promise has ended.
     fn others_may_still_report(&mut self, record: &ClusterRecord) -> bool {
-        let patience = self.stage.since + ms(self.timings().transfer_wait_ms);
+        let asked = self.transfer_seen.map_or(self.stage.since, |(_, at)| at.max(self.stage.since));
+        let patience = asked + self.timings().patience_with_reports();
         !everybody_reported(record) && !self.reached(patience)
     }
 

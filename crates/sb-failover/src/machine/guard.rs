@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::mutant::Mutant;
 use crate::timings::ms;
 use crate::trace::moment;
 use crate::{BootTime, Command, GuardReport, Processes, Term};
@@ -43,7 +44,7 @@ impl Machine {
     /// is a guard whose last report shows one of the last two deadlines, still ahead. One that does not take
     /// deadlines lets the lease lapse; the server that takes over then does not depend on it.
     pub(super) fn guard_allows_renewal(&self) -> bool {
-        if self.mutant == Some(crate::mutant::Mutant::RenewUnguarded) {
+        if self.rules.broken_by(Mutant::RenewUnguarded) {
             return true;
         }
         let starting = self.work.as_ref().is_some_and(|w| matches!(w.command, Command::StartPrimary { .. }));

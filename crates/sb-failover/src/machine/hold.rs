@@ -57,7 +57,7 @@ impl Machine {
         if let Err(refusal) = self.judge(&question) {
             return self.answer_failsafe(ask, FailsafeAnswer::No(refusal));
         }
-        if self.mutant == Some(Mutant::FailsafeNotStored) {
+        if self.rules.broken_by(Mutant::FailsafeNotStored) {
             let wait = self.timings().wait(question.ttl_ms);
             self.hold.active = Some((question.term, self.now + wait));
             return self.answer_failsafe(ask, FailsafeAnswer::Yes);
@@ -91,7 +91,7 @@ impl Machine {
         }
         let asked_for = Promise { term: question.term, seq: question.seq };
         match self.newest_promise().filter(|p| *p >= asked_for) {
-            Some(p) if self.mutant != Some(Mutant::FailsafeFrozenAgrees) => {
+            Some(p) if !self.rules.broken_by(Mutant::FailsafeFrozenAgrees) => {
                 Err(FailsafeRefusal::Promised { term: p.term, seq: p.seq })
             }
             Some(_) | None => Ok(()),

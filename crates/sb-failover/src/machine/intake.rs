@@ -54,6 +54,10 @@ impl Machine {
             (Some(pause), Some((id, _))) if pause.id == id => {}
             (Some(pause), _) => self.pause_seen = Some((pause.id, self.now)),
         }
+        let asked = record.transfer.as_ref().map(|t| t.id.0);
+        if self.transfer_seen.map(|(id, _)| id) != asked {
+            self.transfer_seen = asked.map(|id| (id, self.now));
+        }
         if let Some(before) = self.record.replace(Arc::clone(&record)) {
             self.journal_sync(&before.sync, &record.sync);
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use sb_topology::ServerName;
 use serde::{Deserialize, Serialize};
 
-use crate::mutant::Mutant;
+use crate::mutant::{Mutant, Rules};
 use crate::timings::ms;
 use crate::trace::moment;
 use crate::{BootTime, ProposalId, ProposalResult, RenewalNumber, Round, Session, Term};
@@ -58,11 +58,11 @@ pub(super) struct Keeper {
     confirmed: Option<BootTime>,
     rounds: Rounds,
     #[serde(skip)]
-    mutant: Option<Mutant>,
+    rules: Rules,
 }
 
 impl Keeper {
-    pub(super) fn new(session: Session, mutant: Option<Mutant>) -> Self {
+    pub(super) fn new(session: Session, rules: Rules) -> Self {
         Self {
             session,
             count: 0,
@@ -72,7 +72,7 @@ impl Keeper {
             last_sent: None,
             confirmed: None,
             rounds: Rounds::default(),
-            mutant,
+            rules,
         }
     }
 
@@ -106,7 +106,7 @@ impl Keeper {
     /// must not reach beyond it.
     pub(super) fn propose(&mut self, number: RenewalNumber, id: ProposalId, ttl_ms: u64, now: BootTime) {
         let ttl = ms(ttl_ms);
-        if self.mutant != Some(Mutant::ShortenWithoutLowering) {
+        if !self.rules.broken_by(Mutant::ShortenWithoutLowering) {
             self.lower(now + ttl);
         }
         if self.grants.len() >= GRANTS_MAX {
@@ -128,10 +128,8 @@ impl Keeper {
     /// The record shows that `number` counted.
     pub(super) fn seen(&mut self, number: RenewalNumber, now: BootTime) -> Option<Counted> {
         let grant = self.grants.iter().find(|g| g.number == number)?;
-        let until = match self.mutant {
-            Some(Mutant::CountFromReceipt) => now + grant.ttl,
-            Some(_) | None => grant.until,
-        };
+        let from_receipt = self.rules.broken_by(Mutant::CountFromReceipt);
+        let until = if from_receipt { now + grant.ttl } else { grant.until };
         let sent = grant.sent;
         let round_trip = now.since(sent);
         let since_last = self.confirmed.map(|before| now.since(before));
@@ -168,7 +166,7 @@ impl Keeper {
 
     /// Counts a round to which everybody has said yes; whether there was one.
     pub(super) fn count_round(&mut self, now: BootTime) -> bool {
-        let Some(until) = self.rounds.take_complete(now, self.mutant) else {
+        let Some(until) = self.rounds.take_complete(now, self.rules) else {
             return false;
         };
         self.extend(until);
@@ -227,7 +225,7 @@ mod tests {
     }
 
     fn keeper() -> Keeper {
-        Keeper::new(Session::new(1), None)
+        Keeper::new(Session::new(1), Rules::default())
     }
 
     fn propose(keeper: &mut Keeper, id: u64, ttl_ms: u64, now: u64) -> RenewalNumber {

@@ -1,5 +1,6 @@
 //! Keeping the lease: renewals, and the moment when the right to write has ended.
 
+use crate::mutant::Mutant;
 use crate::timings::ms;
 use crate::{BootTime, JournalEntry, Request, Role, Storage, Term, Trigger};
 
@@ -51,7 +52,7 @@ impl Machine {
             }
             return self.go(Trigger::Deposed);
         }
-        let blind = self.state == State::Promoting && self.mutant == Some(crate::mutant::Mutant::PromoteLate);
+        let blind = self.state == State::Promoting && self.rules.broken_by(Mutant::PromoteLate);
         if self.may_be_writable() && !blind {
             let over = self.fence_at();
             if over.is_none_or(|at| self.reached(at)) {
@@ -104,7 +105,7 @@ impl Machine {
     /// R2: before a shorter renewal is proposed, the own and the guard's deadline fall to what it will allow.
     fn deadline_is_low_enough(&mut self) -> bool {
         let (now, ttl, lead) = (self.now, ms(self.ttl_ms()), ms(self.timings().fence_lead_ms));
-        if self.mutant == Some(crate::mutant::Mutant::ShortenWithoutLowering) {
+        if self.rules.broken_by(Mutant::ShortenWithoutLowering) {
             return true;
         }
         if self.keeper.reaches().is_some_and(|reaches| reaches > now + ttl) {

@@ -31,7 +31,9 @@ pub use explain::{Explanation, FailsafePart, Gate};
 use serde::{Deserialize, Serialize};
 pub use state::{ParkReason, State};
 
+#[cfg(feature = "mutants")]
 use crate::mutant::Mutant;
+use crate::mutant::Rules;
 use crate::record::{Automatic, Durability, Lease, Member, TransferId};
 use crate::table::find;
 use crate::trace::moment;
@@ -110,6 +112,9 @@ struct Stage {
     /// Since when an election is decided, or a restart has had a lease to run under.
     #[serde(with = "moment")]
     ready_since: Option<BootTime>,
+    /// Since when the own report has been seen on record.
+    #[serde(with = "moment")]
+    reported: Option<BootTime>,
     /// What this server fetches, for which proof it claims, to whom it hands over.
     fetch: Option<(ServerName, Position)>,
     proof: Option<crate::record::Proof>,
@@ -129,6 +134,7 @@ impl Stage {
             lineage: None,
             initialized: None,
             ready_since: None,
+            reported: None,
             fetch: None,
             proof: None,
             target: None,
@@ -153,7 +159,7 @@ enum AfterFence {
 pub struct Machine {
     config: Config,
     #[serde(skip)]
-    mutant: Option<Mutant>,
+    rules: Rules,
     state: State,
     stage: Stage,
     #[serde(with = "moment")]
@@ -196,6 +202,9 @@ pub struct Machine {
     told: Option<Told>,
     #[serde(with = "moment")]
     pause_seen: Option<(u64, BootTime)>,
+    /// Since when this run knows of the transfer in the record.
+    #[serde(with = "moment")]
+    transfer_seen: Option<(u64, BootTime)>,
     parked: Option<ParkReason>,
     refusal: Option<String>,
     /// Under which promise a fetch has failed.
@@ -216,17 +225,22 @@ impl Machine {
     /// A machine at the start of an agent's run. `persisted` is what its predecessor stored.
     #[must_use]
     pub fn new(config: Config, persisted: Persisted, now: BootTime) -> Self {
-        Self::new_mutated(config, persisted, now, None)
+        Self::with_rules(config, persisted, now, Rules::default())
     }
 
     /// A machine with a rule broken on purpose.
+    #[cfg(feature = "mutants")]
     #[doc(hidden)]
     #[must_use]
     pub fn new_mutated(config: Config, persisted: Persisted, now: BootTime, mutant: Option<Mutant>) -> Self {
-        let keeper = Keeper::new(config.session, mutant);
+        Self::with_rules(config, persisted, now, Rules::broken(mutant))
+    }
+
+    fn with_rules(config: Config, persisted: Persisted, now: BootTime, rules: Rules) -> Self {
+        let keeper = Keeper::new(config.session, rules);
         Self {
             config,
-            mutant,
+            rules,
             state: State::Starting,
             stage: Stage::new(0, now),
             now,
@@ -254,6 +268,7 @@ impl Machine {
             sync_asked: None,
             told: None,
             pause_seen: None,
+            transfer_seen: None,
             parked: None,
             refusal: None,
             unfetched: None,

@@ -1,6 +1,6 @@
 //! From the lease of a new term to a primary with clients.
 
-use sb_pgtypes::TimelineId;
+use sb_pgtypes::{Lineage, TimelineId};
 
 use crate::mutant::Mutant;
 use crate::record::Standing;
@@ -9,6 +9,17 @@ use crate::{Command, JournalEntry, Phase, Request, Role, Trigger};
 
 use super::work::Purpose;
 use super::{AfterFence, Machine, State};
+
+/// Whether the record has this term's promotion.
+#[derive(Clone, Copy)]
+enum OnRecord {
+    /// It has the one that serves here.
+    This,
+    /// It has none, as far as is known here.
+    NotYet,
+    /// It has another of the same term: of an earlier run, carried out after this one had begun.
+    Another,
+}
 
 impl Machine {
     const GIVE_BACK: AfterFence = AfterFence::GiveBack { end: None, to: None };
@@ -79,7 +90,7 @@ impl Machine {
 
     /// L5: enough of the lease is left, and the guard will end it.
     fn may_promote(&self) -> bool {
-        if self.mutant == Some(Mutant::PromoteLate) {
+        if self.rules.broken_by(Mutant::PromoteLate) {
             return true;
         }
         self.guard_is_armed() && self.lease_lasts(self.timings().promote_budget_ms)
@@ -132,8 +143,10 @@ impl Machine {
         let Some(end) = self.stage.position.clone() else {
             return;
         };
-        if !self.lineage_is_recorded(&end.lineage) {
-            return;
+        match self.promotion_on_record(&end.lineage) {
+            OnRecord::This => {}
+            OnRecord::NotYet => return,
+            OnRecord::Another => return self.give_back_unopened(),
         }
         self.tend_sync(Some(end.flushed));
         if self.may_open(end.flushed) && self.idle() {
@@ -143,19 +156,21 @@ impl Machine {
     }
 
     /// Puts the lineage on record before any client writes on it, so that it is never forked unnoticed.
-    fn lineage_is_recorded(&mut self, seen: &sb_pgtypes::Lineage) -> bool {
+    fn promotion_on_record(&mut self, seen: &Lineage) -> OnRecord {
         let term = self.keeper.term;
         let Some(record) = self.record.clone() else {
-            return false;
+            return OnRecord::NotYet;
         };
         let lineage = self.stage.lineage.clone().unwrap_or_else(|| seen.clone());
-        match &record.lineage {
-            Some(l) if l.term == term => return true,
-            Some(_) | None => {}
+        let Some(told) = &record.lineage else {
+            return OnRecord::NotYet;
+        };
+        if told.term == term {
+            return if told.lineage == lineage { OnRecord::This } else { OnRecord::Another };
         }
         // An observation from before the promotion would name the old line.
         let end = sb_pgtypes::Position { lineage: lineage.clone(), flushed: sb_pgtypes::Lsn::new(u64::MAX) };
-        if record.standing(&end) == Some(Standing::Unrecorded) {
+        if Standing::of(&end, &told.lineage) == Standing::Unrecorded {
             self.ask(Purpose::Promoted, |m| Request::Promoted {
                 holder: m.config.me.clone(),
                 incarnation: m.config.member.incarnation,
@@ -165,7 +180,17 @@ impl Machine {
         } else {
             self.stage.position = None;
         }
-        false
+        OnRecord::NotYet
+    }
+
+    /// A client here would write on a line that nobody else counts. Where this very stay has promoted, the term had no
+    /// client on either line: whoever has what it was taken over with has everything (R11). What an earlier stay has let
+    /// in is not known here, so that after a restart no end is given, and the ordinary proofs decide.
+    fn give_back_unopened(&mut self) {
+        let term = self.keeper.term;
+        let taken = self.record.as_ref().and_then(|r| r.history.last()).filter(|h| h.term == term);
+        let end = taken.and_then(|h| h.position.clone()).filter(|_| self.stage.lineage.is_some());
+        self.go_fence(Trigger::PromotedOtherwise, AfterFence::GiveBack { end, to: None });
     }
 
     pub(super) fn go_restart(&mut self) {

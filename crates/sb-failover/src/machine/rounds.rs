@@ -4,7 +4,7 @@ use std::time::Duration;
 use sb_topology::ServerName;
 use serde::{Deserialize, Serialize};
 
-use crate::mutant::Mutant;
+use crate::mutant::{Mutant, Rules};
 use crate::trace::moment;
 use crate::{BootTime, Round};
 
@@ -55,17 +55,14 @@ impl Rounds {
 
     /// Until when the newest complete round counts: from before it was asked (R2). What is older than that is
     /// forgotten.
-    pub(super) fn take_complete(&mut self, now: BootTime, mutant: Option<Mutant>) -> Option<BootTime> {
-        let enough = |o: &Open| match mutant {
-            Some(Mutant::FailsafeMajority) => 2 * (o.asked - o.missing.len()) >= o.asked,
-            Some(_) | None => o.missing.is_empty(),
-        };
+    pub(super) fn take_complete(&mut self, now: BootTime, rules: Rules) -> Option<BootTime> {
+        let majority = |o: &Open| 2 * (o.asked - o.missing.len()) >= o.asked;
+        let majority_is_enough = rules.broken_by(Mutant::FailsafeMajority);
+        let enough = |o: &Open| o.missing.is_empty() || (majority_is_enough && majority(o));
         let index = self.open.iter().rposition(enough)?;
         let complete = self.open.drain(..=index).next_back()?;
-        match mutant {
-            Some(Mutant::FailsafeFromAnswers) => Some(now + complete.ttl),
-            Some(_) | None => Some(complete.until),
-        }
+        let from_answers = rules.broken_by(Mutant::FailsafeFromAnswers);
+        Some(if from_answers { now + complete.ttl } else { complete.until })
     }
 
     /// Bounds everything asked so far.
@@ -107,9 +104,9 @@ mod tests {
         let mut rounds = Rounds::default();
         rounds.begin(Round::new(1), members(&["a", "b"]), ms(3_500), at(1_000));
         agree(&mut rounds, 1, "a");
-        assert_eq!(rounds.take_complete(at(1_100), None), None);
+        assert_eq!(rounds.take_complete(at(1_100), Rules::default()), None);
         agree(&mut rounds, 1, "b");
-        assert_eq!(rounds.take_complete(at(1_900), None), Some(at(4_500)));
+        assert_eq!(rounds.take_complete(at(1_900), Rules::default()), Some(at(4_500)));
     }
 
     #[test]
@@ -119,9 +116,13 @@ mod tests {
         rounds.begin(Round::new(2), members(&["a", "b"]), ms(3_500), at(1_500));
         agree(&mut rounds, 1, "a");
         agree(&mut rounds, 2, "b");
-        assert_eq!(rounds.take_complete(at(1_600), None), None);
+        assert_eq!(rounds.take_complete(at(1_600), Rules::default()), None);
         agree(&mut rounds, 1, "b");
-        assert_eq!(rounds.take_complete(at(1_700), None), Some(at(4_500)), "late, and for its own start");
+        assert_eq!(
+            rounds.take_complete(at(1_700), Rules::default()),
+            Some(at(4_500)),
+            "late, and for its own start"
+        );
     }
 
     #[test]
@@ -129,6 +130,6 @@ mod tests {
         let mut rounds = Rounds::default();
         rounds.begin(Round::new(1), members(&[]), ms(9_000), at(0));
         rounds.lower(at(2_000));
-        assert_eq!(rounds.take_complete(at(100), None), Some(at(2_000)));
+        assert_eq!(rounds.take_complete(at(100), Rules::default()), Some(at(2_000)));
     }
 }

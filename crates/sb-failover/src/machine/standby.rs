@@ -238,7 +238,7 @@ impl Machine {
     }
 
     fn freeze(&mut self) {
-        if self.mutant == Some(Mutant::NoFreeze) {
+        if self.rules.broken_by(Mutant::NoFreeze) {
             self.stage.position = self.own_position().cloned();
         }
         if let Some(position) = self.stage.position.clone() {

@@ -159,7 +159,7 @@ impl Machine {
         }
         match next(&self.situation(&gathered)) {
             Step::Record { change: Change::Set { voters, .. }, .. }
-                if self.mutant == Some(Mutant::PostgresFirst)
+                if self.rules.broken_by(Mutant::PostgresFirst)
                     && self.setting.as_ref().is_some_and(|s| voters.len() > s.sync.names.len()) =>
             {
                 let number = gathered.sync.number;
@@ -220,7 +220,7 @@ impl Machine {
             Doubt::At(version) if version == sync.version => Late::Possible,
             Doubt::At(_) | Doubt::Nothing => Late::Impossible,
         };
-        let unflushed = self.mutant == Some(Mutant::SettleUnflushed);
+        let unflushed = self.rules.broken_by(Mutant::SettleUnflushed);
         let past_barrier = match barrier {
             _ if unflushed => all.clone(),
             Some(at) => self.answers.past(&all, at),

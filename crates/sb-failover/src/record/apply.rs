@@ -1,10 +1,10 @@
 use sb_topology::ServerName;
 
 use super::{
-    Automatic, ClusterRecord, Lease, MEMBERS_MAX, Member, Outcome, PAUSE_MS_MAX, Pause, Rejection, Request,
-    TOPOLOGY_BYTES_MAX, Transfer, TransferId, TransferKind,
+    Automatic, ClusterRecord, Lease, MEMBERS_MAX, MESH_BYTES_MAX, Member, Outcome, PAUSE_MS_MAX, Pause,
+    Rejection, Request, TOPOLOGY_BYTES_MAX, Transfer, TransferId, TransferKind,
 };
-use crate::mutant::Mutant;
+use crate::mutant::{Mutant, Rules};
 use crate::{Incarnation, Term, Timings};
 
 /// How long the name of a person and the reason of a pause may be.
@@ -16,15 +16,20 @@ impl ClusterRecord {
     /// # Errors
     /// Why the entry changes nothing.
     pub fn apply(&mut self, request: &Request) -> Outcome {
-        self.apply_mutated(request, None)
+        self.apply_by(request, Rules::default())
     }
 
     /// `apply`, with a rule broken on purpose.
     ///
     /// # Errors
     /// Why the entry changes nothing.
+    #[cfg(feature = "mutants")]
     #[doc(hidden)]
     pub fn apply_mutated(&mut self, request: &Request, mutant: Option<Mutant>) -> Outcome {
+        self.apply_by(request, Rules::broken(mutant))
+    }
+
+    fn apply_by(&mut self, request: &Request, rules: Rules) -> Outcome {
         match request {
             Request::Initialize { .. } => self.initialize(request),
             Request::Register { server, member } => self.register(server, member),
@@ -33,7 +38,7 @@ impl ClusterRecord {
                 let claim = (holder, *incarnation, *term);
                 let stale = self.reports.clone();
                 self.renew(claim, *renewal, *ttl_ms, position.as_ref())?;
-                if mutant == Some(Mutant::StaleReports) {
+                if rules.broken_by(Mutant::StaleReports) {
                     self.outlive(stale);
                 }
                 self.strangers.retain(|_, admission| *admission > *admissions);
@@ -42,7 +47,7 @@ impl ClusterRecord {
             Request::Report { server, incarnation, term, seq, position } => {
                 self.report((server, *incarnation), (*term, *seq), position)
             }
-            Request::Takeover { .. } => self.take_over(request, mutant),
+            Request::Takeover { .. } => self.take_over(request, rules),
             Request::Release { holder, incarnation, term, renewal, end, to } => {
                 self.release((holder, *incarnation, *term), *renewal, end.as_ref(), to.as_ref())
             }
@@ -63,6 +68,7 @@ impl ClusterRecord {
             Request::SetDurability { durability, number } => self.set_durability(*durability, *number),
             Request::Recover { recovery } => self.recover(recovery),
             Request::Readmit { server } => self.readmit(server),
+            Request::SetMesh { expect_generation, document } => self.set_mesh(*expect_generation, document),
             Request::ReserveTimeline { holder, incarnation, term, session } => {
                 self.held_by((holder, *incarnation, *term))?;
                 self.timelines = self.with_reserved(*term, *session, None)?;
@@ -101,11 +107,15 @@ impl ClusterRecord {
             return Err(Rejection::OutOfBounds);
         }
         let before = self.members.insert(server.clone(), member.clone());
-        if before.as_ref().is_some_and(|b| b.incarnation != member.incarnation) {
+        let same_life = before.as_ref().is_none_or(|b| b.incarnation == member.incarnation);
+        if !same_life {
             self.reports.remove(server);
         }
-        let could = before.is_some_and(|b| b.promotable);
-        if member.promotable && !could && self.lease.is_some() {
+        // What another life of its store has promised to the holder (R10) this one does not know. The holder itself
+        // promises nobody anything.
+        let could = same_life && before.is_some_and(|b| b.promotable);
+        let asked = self.lease.as_ref().is_some_and(|l| l.holder != *server);
+        if member.promotable && !could && asked {
             self.admissions += 1;
             self.strangers.insert(server.clone(), self.admissions);
         }
@@ -189,6 +199,19 @@ impl ClusterRecord {
         self.topology.generation += 1;
         document.clone_into(&mut self.topology.document);
         self.automatic = automatic;
+        Ok(())
+    }
+
+    fn set_mesh(&mut self, expect_generation: u64, document: &str) -> Outcome {
+        let generation = self.mesh.generation;
+        if generation != expect_generation {
+            return Err(Rejection::MeshMoved { generation });
+        }
+        if document.len() > MESH_BYTES_MAX {
+            return Err(Rejection::OutOfBounds);
+        }
+        self.mesh.generation += 1;
+        document.clone_into(&mut self.mesh.document);
         Ok(())
     }
 

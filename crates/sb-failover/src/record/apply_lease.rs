@@ -5,7 +5,7 @@ use super::{
     ClusterRecord, HISTORY_MAX, Handover, HandoverReason, Lease, LineageInForce, Outcome, Proof, Rejection,
     Released, Report, Request, Standing, SyncRecord, TransferKind,
 };
-use crate::mutant::Mutant;
+use crate::mutant::{Mutant, Rules};
 use crate::{Incarnation, RenewalNumber, Seq, Term};
 
 /// The longest lease that a renewal may ask for.
@@ -35,7 +35,7 @@ impl ClusterRecord {
         }
         let term = Term::new(1);
         self.system_identifier = Some(*system_identifier);
-        self.lineage = Some(LineageInForce { term, lineage: lineage.clone() });
+        self.lineage = Some(LineageInForce::promoted(term, lineage.clone()));
         self.sync = SyncRecord::founding(*durability, *number, by.clone(), term);
         self.lag_bytes_max = *lag_bytes_max;
         self.automatic = *automatic;
@@ -128,7 +128,7 @@ impl ClusterRecord {
         handover.position.clone()
     }
 
-    pub(super) fn take_over(&mut self, request: &Request, mutant: Option<Mutant>) -> Outcome {
+    pub(super) fn take_over(&mut self, request: &Request, rules: Rules) -> Outcome {
         let Request::Takeover { by, incarnation, expect_term, expect_seq, renewal, ttl_ms, position, proof } =
             request
         else {
@@ -140,14 +140,14 @@ impl ClusterRecord {
         }
         let lease = self.lease.as_ref().ok_or(Rejection::NotInitialized)?;
         let same = lease.term == *expect_term && lease.seq == *expect_seq;
-        let same = same || (mutant == Some(Mutant::NoCompareAndSet) && lease.term == *expect_term);
+        let same = same || (rules.broken_by(Mutant::NoCompareAndSet) && lease.term == *expect_term);
         if !same {
             return Err(Rejection::LeaseMoved { term: lease.term, seq: lease.seq });
         }
         if lease.holder == *by && lease.released.is_none() {
             return Err(Rejection::IsHolder { server: by.clone() });
         }
-        self.prove(by, position, *proof, mutant)?;
+        self.prove(by, position, *proof, rules)?;
         let reason = self.handover_reason(*proof);
         let term = lease.term.next();
         let from = Some(lease.holder.clone());
@@ -163,7 +163,7 @@ impl ClusterRecord {
         });
         // What others have beyond the new holder's line is left behind with the old holder.
         if let Some(in_force) = &mut self.lineage {
-            in_force.lineage = position.lineage.clone();
+            in_force.take_over(&position.lineage);
         }
         self.position = Some(position.clone());
         self.reports.clear();
@@ -209,8 +209,17 @@ impl ClusterRecord {
         if let Some(fork) = lineage.forks().last() {
             self.position = Some(Position { lineage: lineage.clone(), flushed: fork.at });
         }
-        self.lineage = Some(LineageInForce { term, lineage: lineage.clone() });
+        self.lineage = Some(LineageInForce::promoted(term, lineage.clone()));
+        self.drop_reports_off_the_line();
         Ok(())
+    }
+
+    /// A promotion that is put on record late, when its server may be lost already, leaves behind log that was reported
+    /// before. Nobody could contain such a report, and whoever sent it cannot take it back.
+    fn drop_reports_off_the_line(&mut self) {
+        let reports = std::mem::take(&mut self.reports);
+        let stands = |report: &Report| self.standing(&report.position) != Some(Standing::Diverged);
+        self.reports = reports.into_iter().filter(|(_, report)| stands(report)).collect();
     }
 
     fn remember(&mut self, handover: Handover) {

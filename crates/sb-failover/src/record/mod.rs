@@ -19,7 +19,7 @@ mod transfer;
 
 use std::collections::BTreeMap;
 
-use sb_pgtypes::{Lineage, Position, SystemIdentifier};
+use sb_pgtypes::{Lineage, Lsn, Position, SystemIdentifier};
 use sb_topology::ServerName;
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +43,8 @@ pub const HISTORY_MAX: usize = 128;
 pub const MEMBERS_MAX: usize = 64;
 /// How long a topology document in the record may be.
 pub const TOPOLOGY_BYTES_MAX: usize = 256 * 1024;
+/// How long a document of the mesh in the record may be.
+pub const MESH_BYTES_MAX: usize = 64 * 1024;
 
 /// The lineage of the data: as the primary of `term` told it, or, after a later takeover, that of the server
 /// which took over and has not promoted yet.
@@ -52,11 +54,27 @@ pub struct LineageInForce {
     pub term: Term,
     /// The lineage.
     pub lineage: Lineage,
+    /// Up to where its newest timeline counts: a promotion had left it there, and the server which took over since was not
+    /// on that. What an older primary has beyond stays left behind. [`None`] = without end.
+    #[serde(default)]
+    pub until: Option<Lsn>,
+    /// The lineage as the primary of `term` told it; [`None`] only in a record written before this was kept.
+    #[serde(default)]
+    pub promoted: Option<Lineage>,
 }
 
 /// The topology in force.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TopologyRecord {
+    /// Rises by one with every change; 0 = none yet.
+    pub generation: u64,
+    /// The document, as text that this crate does not read.
+    pub document: String,
+}
+
+/// What the servers agree on about the network between them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeshRecord {
     /// Rises by one with every change; 0 = none yet.
     pub generation: u64,
     /// The document, as text that this crate does not read.
@@ -93,7 +111,8 @@ pub struct ClusterRecord {
     pub lag_bytes_max: u64,
     /// The topology in force.
     pub topology: TopologyRecord,
-    /// How often a server became one that may take over, counted from the first lease on.
+    /// How often a server became one that may take over, or came back without what it knew, counted from the first lease
+    /// on.
     pub admissions: u64,
     /// Servers that no renewal has known yet, each with its admission: the holder cannot have asked them to
     /// promise anything (R10), so they cannot take over.
@@ -107,6 +126,9 @@ pub struct ClusterRecord {
     /// The numbers of timelines that are used or reserved.
     #[serde(default)]
     pub timelines: TimelineNumbers,
+    /// Who carries whose packets, and whose key is being replaced.
+    #[serde(default)]
+    pub mesh: MeshRecord,
 }
 
 /// The default of [`ClusterRecord::lag_bytes_max`]: 1 MiB.
@@ -133,6 +155,7 @@ impl Default for ClusterRecord {
             automatic: Automatic::default(),
             branch: Branch::default(),
             timelines: TimelineNumbers::default(),
+            mesh: MeshRecord::default(),
         }
     }
 }

@@ -3,7 +3,7 @@ use sb_topology::ServerName;
 use serde::{Deserialize, Serialize};
 
 use super::{ClusterRecord, Durability, Outcome, Rejection, Standing, TransferKind};
-use crate::mutant::Mutant;
+use crate::mutant::{Mutant, Rules};
 
 /// Why a takeover may happen. The record checks it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,22 +33,16 @@ impl ClusterRecord {
     ///
     /// # Errors
     /// What the proof lacks.
-    pub(crate) fn prove(
-        &self,
-        by: &ServerName,
-        position: &Position,
-        proof: Proof,
-        mutant: Option<Mutant>,
-    ) -> Outcome {
+    pub(crate) fn prove(&self, by: &ServerName, position: &Position, proof: Proof, rules: Rules) -> Outcome {
         if self.standing(position) == Some(Standing::Diverged) {
             return Err(Rejection::Diverged);
         }
-        self.prove_known(by, mutant)?;
+        self.prove_known(by, rules)?;
         match proof {
-            Proof::EndOfWal => self.prove_end_of_wal(position, mutant),
+            Proof::EndOfWal => self.prove_end_of_wal(position, rules),
             Proof::Quorum => {
                 self.prove_wanted(by)?;
-                self.prove_quorum(by, position, mutant)
+                self.prove_quorum(by, position, rules)
             }
             Proof::LagBound => {
                 self.prove_wanted(by)?;
@@ -60,18 +54,18 @@ impl ClusterRecord {
 
     /// R10: a holder that goes on without the store has asked everybody it knows. One that gave its lease back
     /// has nothing to go on with.
-    fn prove_known(&self, by: &ServerName, mutant: Option<Mutant>) -> Outcome {
+    fn prove_known(&self, by: &ServerName, rules: Rules) -> Outcome {
         let held = self.holder().is_some();
-        if held && self.strangers.contains_key(by) && mutant != Some(Mutant::StrangerTakesOver) {
+        if held && self.strangers.contains_key(by) && !rules.broken_by(Mutant::StrangerTakesOver) {
             return Err(Rejection::Stranger { server: by.clone() });
         }
         Ok(())
     }
 
-    fn prove_end_of_wal(&self, position: &Position, mutant: Option<Mutant>) -> Outcome {
+    fn prove_end_of_wal(&self, position: &Position, rules: Rules) -> Outcome {
         let released = self.lease.as_ref().and_then(|l| l.released.as_ref());
         let end = released.and_then(|r| r.end.as_ref()).ok_or(Rejection::WrongProof)?;
-        if mutant == Some(Mutant::HandOverUnproven) {
+        if rules.broken_by(Mutant::HandOverUnproven) {
             return Ok(());
         }
         match missing(position, end) {
@@ -83,10 +77,10 @@ impl ClusterRecord {
 
     /// Whether `position` has everything up to the end that the holder gave its lease back with.
     pub(crate) fn has_end_of_wal(&self, position: &Position) -> bool {
-        self.prove_end_of_wal(position, None).is_ok()
+        self.prove_end_of_wal(position, Rules::default()).is_ok()
     }
 
-    fn prove_quorum(&self, by: &ServerName, position: &Position, mutant: Option<Mutant>) -> Outcome {
+    fn prove_quorum(&self, by: &ServerName, position: &Position, rules: Rules) -> Outcome {
         if !self.sync.durability.is_synchronous() {
             return Err(Rejection::WrongProof);
         }
@@ -96,7 +90,7 @@ impl ClusterRecord {
         let others = self.valid_reports().filter(|(s, _)| *s != by && self.sync.voters.contains(*s));
         let have = others.count();
         let mut need = self.reports_needed(by);
-        if mutant == Some(Mutant::QuorumTooSmall) {
+        if rules.broken_by(Mutant::QuorumTooSmall) {
             need = need.saturating_sub(1);
         }
         if have < need {
@@ -166,16 +160,18 @@ impl ClusterRecord {
     /// that promotion's own record.
     #[must_use]
     pub(crate) fn recorded_part(&self, position: &Position) -> Position {
-        let Some(in_force) = self.lineage.as_ref().map(|l| &l.lineage) else {
-            return position.clone();
-        };
-        match Standing::of(position, in_force) {
-            Standing::InForce | Standing::Diverged => position.clone(),
-            Standing::Unrecorded => {
-                let left = position.lineage.forks().get(in_force.forks().len());
-                let flushed = left.map_or(position.flushed, |fork| fork.at.min(position.flushed));
-                Position { lineage: in_force.clone(), flushed }
+        let in_force = self.lineage.as_ref().map(|l| &l.lineage);
+        for line in self.recorded_ahead().into_iter().chain(in_force) {
+            match Standing::of(position, line) {
+                Standing::InForce => break,
+                Standing::Diverged => {}
+                Standing::Unrecorded => {
+                    let left = position.lineage.forks().get(line.forks().len());
+                    let flushed = left.map_or(position.flushed, |fork| fork.at.min(position.flushed));
+                    return Position { lineage: line.clone(), flushed };
+                }
             }
         }
+        position.clone()
     }
 }

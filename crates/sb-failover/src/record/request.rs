@@ -197,6 +197,13 @@ pub enum Request {
         /// This run of its agent.
         session: Session,
     },
+    /// Another agreement about the network between the servers.
+    SetMesh {
+        /// The generation it was made from.
+        expect_generation: u64,
+        /// The document.
+        document: String,
+    },
 }
 
 /// What an entry of the log did.
@@ -337,5 +344,11 @@ pub enum Rejection {
     NotGivenUp {
         /// The server.
         server: ServerName,
+    },
+    /// What is agreed about the network has changed since.
+    #[error("the agreement about the mesh is at generation {generation}")]
+    MeshMoved {
+        /// Its generation.
+        generation: u64,
     },
 }

@@ -4,7 +4,7 @@ use super::moment::{self, Traced};
 use crate::{BootTime, Command, Machine, State};
 
 /// What a segment begins with: what it is, and the version of its form.
-pub(super) const MAGIC: &[u8; 8] = b"sbtrace1";
+pub(super) const MAGIC: &[u8; 8] = b"sbtrace2";
 
 /// The longest frame that is written or read. A snapshot holds the record once, and the record's parts are bounded.
 pub const FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -46,6 +46,13 @@ pub(super) struct Step {
     pub(super) moment: BootTime,
     /// The event, as far as it differs from the last one of its kind.
     pub(super) event: Delta,
+    /// What the machine made of it; [`None`] when it panicked.
+    pub(super) made: Option<Made>,
+}
+
+/// What a machine made of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Made {
     pub(super) state: State,
     pub(super) digest: u32,
 }

@@ -16,4 +16,4 @@ mod replay;
 pub use frame::{FRAME_BYTES_MAX, Follows};
 pub use read::{Opening, Segment, TraceError, read_segment};
 pub use recorder::Recorder;
-pub use replay::{Diverged, Played, Replay};
+pub use replay::{Diverged, Played, Replay, StepError};

@@ -1,5 +1,5 @@
-use super::frame::{Begin, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Follows, Latest, MAGIC, Step};
-use crate::{BootTime, Event, Machine, State};
+use super::frame::{Begin, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Follows, Latest, MAGIC, Made, Step};
+use crate::{BootTime, Event, Machine};
 
 /// Why a segment cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,7 +35,7 @@ pub struct Opening {
     pub moment: BootTime,
 }
 
-/// One segment, read whole.
+/// One segment. Its steps are read one by one, as they are played.
 #[derive(Debug)]
 pub struct Segment {
     /// How it begins.
@@ -43,9 +43,7 @@ pub struct Segment {
     pub(super) machine: Machine,
     /// The machine's state as it was written, to compare with that of a replay.
     pub(super) snapshot: Vec<u8>,
-    pub(super) steps: Vec<Recorded>,
-    /// How many bytes at the end are a frame that was not written whole.
-    pub torn_bytes: usize,
+    pub(super) steps: Steps,
 }
 
 /// One step as it was recorded.
@@ -53,39 +51,57 @@ pub struct Segment {
 pub(super) struct Recorded {
     pub(super) moment: BootTime,
     pub(super) event: Event,
-    pub(super) state: State,
-    pub(super) digest: u32,
+    pub(super) made: Option<Made>,
 }
 
-/// Reads a segment. A frame that is torn at the end is passed over: the program that wrote it was killed.
+/// The steps of a segment that have not been read yet.
+#[derive(Debug)]
+pub(super) struct Steps {
+    bytes: Vec<u8>,
+    at: usize,
+    latest: Latest,
+    version: String,
+}
+
+/// Reads how a segment begins.
 ///
 /// # Errors
-/// When nothing of it can be replayed, or it is damaged before its end.
-pub fn read_segment(bytes: &[u8]) -> Result<Segment, TraceError> {
+/// When nothing of it can be replayed.
+pub fn read_segment(bytes: Vec<u8>) -> Result<Segment, TraceError> {
     let Some(mut rest) = bytes.strip_prefix(MAGIC.as_slice()) else {
-        let begun = bytes.len() < MAGIC.len() && MAGIC.starts_with(bytes);
+        let begun = bytes.len() < MAGIC.len() && MAGIC.starts_with(&bytes);
         return Err(if begun { TraceError::Empty } else { TraceError::NoSegment });
     };
-    let at = |rest: &[u8]| bytes.len() - rest.len();
-    let place = at(rest);
-    let begin = next_frame(&mut rest, place)?.ok_or(TraceError::Empty)?;
+    let begin = next_frame(&mut rest, MAGIC.len())?.ok_or(TraceError::Empty)?;
     let begin: Begin = postcard::from_bytes(begin)
         .map_err(|_| TraceError::OtherVersion { version: "unknown".to_owned() })?;
-    let other = || TraceError::OtherVersion { version: begin.version.clone() };
-    let machine: Machine = postcard::from_bytes(&begin.machine).map_err(|_| other())?;
-    let (mut latest, mut steps) = (Latest::new(), Vec::new());
-    loop {
-        let place = at(rest);
-        let Some(frame) = next_frame(&mut rest, place)? else {
-            break;
+    let Begin { version, follows, at, moment, machine: snapshot } = begin;
+    let machine: Machine =
+        postcard::from_bytes(&snapshot).map_err(|_| TraceError::OtherVersion { version: version.clone() })?;
+    let at_step = bytes.len() - rest.len();
+    let steps = Steps { bytes, at: at_step, latest: Latest::new(), version };
+    Ok(Segment { opening: Opening { follows, at, moment }, machine, snapshot, steps })
+}
+
+impl Steps {
+    /// The next step; [`None`] at the end. A frame that is torn there is passed over: the program that wrote it was killed.
+    pub(super) fn next(&mut self) -> Result<Option<Recorded>, TraceError> {
+        let mut rest = &self.bytes[self.at..];
+        let Some(frame) = next_frame(&mut rest, self.at)? else {
+            return Ok(None);
         };
-        let step: Step = postcard::from_bytes(frame).map_err(|_| other())?;
-        let event = latest.lengthen(&step.event).ok_or(TraceError::Damaged { at: place })?;
+        let other = || TraceError::OtherVersion { version: self.version.clone() };
+        let Step { moment, event, made } = postcard::from_bytes(frame).map_err(|_| other())?;
+        let event = self.latest.lengthen(&event).ok_or(TraceError::Damaged { at: self.at })?;
         let event = postcard::from_bytes(event).map_err(|_| other())?;
-        steps.push(Recorded { moment: step.moment, event, state: step.state, digest: step.digest });
+        self.at = self.bytes.len() - rest.len();
+        Ok(Some(Recorded { moment, event, made }))
     }
-    let opening = Opening { follows: begin.follows, at: begin.at, moment: begin.moment };
-    Ok(Segment { opening, machine, snapshot: begin.machine, steps, torn_bytes: rest.len() })
+
+    /// Whether anything is left that is no whole frame.
+    pub(super) fn is_torn(&self) -> bool {
+        self.at < self.bytes.len()
+    }
 }
 
 /// The next whole frame; [`None`] at the end, and where the last one is torn.

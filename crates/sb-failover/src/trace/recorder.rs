@@ -1,4 +1,4 @@
-use super::frame::{Begin, Digest, Follows, Latest, MAGIC, Step, framed};
+use super::frame::{Begin, Digest, Follows, Latest, MAGIC, Made, Step, framed};
 use crate::{BootTime, Command, Event, Machine};
 
 /// Turns the calls of one machine into the bytes of a segment.
@@ -45,8 +45,19 @@ impl Recorder {
     /// is broken, and another must be begun.
     #[must_use]
     pub fn end(&mut self, machine: &Machine) -> Option<Vec<u8>> {
+        let made = Made { state: machine.state(), digest: self.digest.of(machine) };
+        self.step(Some(made))
+    }
+
+    /// The machine has panicked: the bytes of the step that it did not end. [`None`] when it was in none.
+    #[must_use]
+    pub fn panicked(&mut self) -> Option<Vec<u8>> {
+        self.step(None)
+    }
+
+    fn step(&mut self, made: Option<Made>) -> Option<Vec<u8>> {
         let (moment, event) = self.pending.take()?;
         let event = self.latest.shorten(event)?;
-        framed(&Step { moment, event, state: machine.state(), digest: self.digest.of(machine) })
+        framed(&Step { moment, event, made })
     }
 }

@@ -1,7 +1,7 @@
 //! What the machines of a schedule were told, recorded and played again.
 
 use sb_failover::record::Durability;
-use sb_failover::trace::{Diverged, Follows, Recorder, Replay, TraceError, read_segment};
+use sb_failover::trace::{Follows, Recorder, Replay, StepError, TraceError, read_segment};
 use sb_failover::{BootTime, Command, Event, Machine, State};
 
 use crate::invariants;
@@ -49,17 +49,16 @@ fn recorded(seed: u64, profile: &Profile) -> Vec<Vec<Vec<u8>>> {
 }
 
 /// Plays segments to their end; how many steps, and who led.
-fn played(segments: &[Vec<u8>]) -> Result<(usize, bool), Diverged> {
+fn played(segments: &[Vec<u8>]) -> Result<(usize, bool), String> {
     let (mut replay, mut steps, mut led) = (Replay::new(), 0, false);
     for bytes in segments {
-        let segment = read_segment(bytes).unwrap();
-        assert_eq!(segment.torn_bytes, 0);
-        replay.enter(segment)?;
+        replay.enter(read_segment(bytes.clone()).unwrap()).map_err(|diverged| diverged.to_string())?;
         while let Some(step) = replay.step() {
-            let step = step.map_err(|failed| failed.1)?;
+            let step = step.map_err(|failed| failed.to_string())?;
             steps += 1;
-            led |= step.after == State::Leading && step.before != State::Leading;
+            led |= step.after == Some(State::Leading) && step.before != State::Leading;
         }
+        assert!(!replay.is_torn());
     }
     Ok((steps, led))
 }
@@ -87,7 +86,7 @@ fn every_event_and_command_of_a_schedule_can_be_shown_as_json() {
     for segments in recorded(3, &Profile::real(Durability::Sync).failsafe()) {
         let mut replay = Replay::new();
         for bytes in segments {
-            replay.enter(read_segment(&bytes).unwrap()).unwrap();
+            replay.enter(read_segment(bytes).unwrap()).unwrap();
             while let Some(step) = replay.step() {
                 let step = step.unwrap();
                 serde_json::to_string(&(step.event, step.commands)).unwrap();
@@ -113,37 +112,45 @@ fn a_machine_with_another_rule_does_not_replay_what_was_recorded() {
 fn a_segment_cut_at_any_byte_gives_the_steps_before_it() {
     let all = recorded(1, &Profile::real(Durability::Async));
     let bytes = &all[0][0];
-    let whole = read_segment(bytes).unwrap();
+    let whole = steps_of(bytes.clone()).unwrap();
     let mut before = 0;
     for end in 0..bytes.len() {
-        match read_segment(&bytes[..end]) {
+        match steps_of(bytes[..end].to_vec()) {
             Err(error) => assert_eq!((error, before), (TraceError::Empty, 0), "cut at {end}"),
-            Ok(segment) => {
-                let steps = steps_of(segment);
+            Ok(steps) => {
                 assert!(steps >= before && steps <= SEGMENT_STEPS, "cut at {end}");
                 before = steps;
             }
         }
     }
-    assert_eq!(before + 1, steps_of(whole), "only the last step is lost with the last byte");
+    assert_eq!(before + 1, whole, "only the last step is lost with the last byte");
 }
 
 #[test]
 fn a_byte_changed_anywhere_is_never_played_as_if_it_were_recorded() {
     let all = recorded(2, &Profile::real(Durability::Async));
-    let (bytes, whole) = (&all[0][0], steps_of(read_segment(&all[0][0]).unwrap()));
+    let (bytes, whole) = (&all[0][0], steps_of(all[0][0].clone()).unwrap());
     for at in (0..bytes.len()).step_by(7) {
         let mut changed = bytes.clone();
         changed[at] ^= 0x20;
         // A length that became longer than the rest looks like a torn end: fewer steps, each as it was.
-        if let Ok(segment) = read_segment(&changed) {
-            assert!(steps_of(segment) < whole, "changed at {at}");
+        if let Ok(steps) = steps_of(changed) {
+            assert!(steps < whole, "changed at {at}");
         }
     }
 }
 
-fn steps_of(segment: sb_failover::trace::Segment) -> usize {
+/// How many steps are played before the end, or why not all.
+fn steps_of(segment: Vec<u8>) -> Result<usize, TraceError> {
     let mut replay = Replay::new();
-    replay.enter(segment).unwrap();
-    std::iter::from_fn(|| replay.step()).map(Result::unwrap).count()
+    replay.enter(read_segment(segment)?).unwrap();
+    let mut steps = 0;
+    while let Some(step) = replay.step() {
+        match step {
+            Ok(_) => steps += 1,
+            Err(StepError::Unread(error)) => return Err(error),
+            Err(StepError::Diverged(_, diverged)) => panic!("{diverged}"),
+        }
+    }
+    Ok(steps)
 }

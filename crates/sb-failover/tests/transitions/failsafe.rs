@@ -178,10 +178,34 @@ fn a_member_that_knows_a_newer_primary_or_other_members_promises_nothing() {
 fn a_server_that_no_renewal_has_known_cannot_take_over() {
     let mut record = founded_by("other");
     record.apply(&Request::Register { server: name("new"), member: member() }).unwrap();
+    takes_over_only_after_a_renewal_that_knows_it(record, member());
+}
+
+/// What it promised in the life before is lost with its directories.
+#[test]
+fn a_server_that_has_lost_its_state_cannot_take_over_before_the_holder_knows() {
+    let mut record = founded_by("other");
+    record.apply(&Request::Register { server: name("new"), member: member() }).unwrap();
+    record.strangers.clear();
+    let another_life = Member { incarnation: Incarnation::new(2), ..member() };
+    record.apply(&Request::Register { server: name("new"), member: another_life.clone() }).unwrap();
+    takes_over_only_after_a_renewal_that_knows_it(record, another_life);
+}
+
+#[test]
+fn a_server_that_registers_again_in_the_same_life_is_known() {
+    let mut record = founded_by("other");
+    let admissions = record.admissions;
+    let moved = Member { priority: 7, ..member() };
+    record.apply(&Request::Register { server: name("us"), member: moved }).unwrap();
+    assert_eq!((record.admissions, record.strangers.len()), (admissions, 0));
+}
+
+fn takes_over_only_after_a_renewal_that_knows_it(mut record: ClusterRecord, new: Member) {
     let lease = record.lease.clone().unwrap();
     let mut takeover = Request::Takeover {
         by: name("new"),
-        incarnation: Incarnation::new(1),
+        incarnation: new.incarnation,
         expect_term: lease.term,
         expect_seq: lease.seq,
         renewal: RenewalNumber::default(),
@@ -204,6 +228,14 @@ fn a_server_that_no_renewal_has_known_cannot_take_over() {
         *expect_seq = lease.seq.next();
     }
     assert_eq!(record.apply(&takeover), Ok(()));
+}
+
+#[test]
+fn the_holder_is_no_stranger_to_its_own_lease() {
+    let mut record = founded_by("other");
+    let again = Member { incarnation: Incarnation::new(2), ..member() };
+    record.apply(&Request::Register { server: name("other"), member: again }).unwrap();
+    assert!(record.strangers.is_empty(), "a lone server would have nobody to know it");
 }
 
 #[test]

@@ -100,3 +100,41 @@ fn the_bound_counts_for_each_failover_by_itself() {
     let why = Rejection::TooFarBehind { bytes: bound + 1, allowed: bound };
     assert_eq!(elect(&bench.record), Election::Blocked(Some(why)));
 }
+
+/// `b` promoted, was put on record, and was cut off; `c` stood at the same place, took over without that promotion, and was
+/// lost before its own (seed 40410 of `three-async`, at a797aea3fb089102: 78 commits that users saw last went).
+#[test]
+fn an_older_primary_does_not_come_back_with_what_a_promotion_on_record_left_behind() {
+    let mut record = promoted(taken_over_by_b(FAR, FAR), FAR);
+    let lease = record.lease.clone().unwrap();
+    let takeover = Request::Takeover {
+        by: name("c"),
+        incarnation: Incarnation::new(1),
+        expect_term: lease.term,
+        expect_seq: lease.seq,
+        renewal: RenewalNumber::default(),
+        ttl_ms: 3_500,
+        position: position(FAR),
+        proof: Proof::LagBound,
+    };
+    record.apply(&takeover).unwrap();
+    let lease = record.lease.clone().unwrap();
+    let mut report = |server: &str, position| {
+        record.apply(&Request::Report {
+            server: name(server),
+            incarnation: Incarnation::new(1),
+            term: lease.term,
+            seq: lease.seq,
+            position,
+        })
+    };
+    assert_eq!(report("other", position(FAR + 10_000)), Err(Rejection::Diverged));
+    let branch = Lineage::first().forked(Lsn::new(FAR), TimelineId::try_from(2).unwrap()).unwrap();
+    let end = Position { lineage: branch, flushed: Lsn::new(FAR + 500) };
+    report("b", end.clone()).unwrap();
+    // Nor does anybody else lead without what clients have written after that promotion.
+    report("us", position(FAR)).unwrap();
+    let Election::Decided(ranked) = elect(&record) else { panic!("nobody was elected") };
+    let fetches: Vec<_> = ranked.into_iter().map(|r| (r.server, r.fetch)).collect();
+    assert_eq!(fetches, [(name("b"), None), (name("us"), Some((name("b"), end)))]);
+}

@@ -5,6 +5,7 @@
 mod bench;
 mod boot;
 mod chosen;
+mod collecting;
 mod failsafe;
 mod guard;
 mod journal;

@@ -1,7 +1,7 @@
 //! Where no server takes over by itself: two sites, or an even number of voters.
 
 use sb_failover::elect;
-use sb_failover::record::{Automatic, Report};
+use sb_failover::record::{Automatic, MESH_BYTES_MAX, Report};
 use sb_topology::NotAutomatic;
 
 use crate::bench::*;
@@ -118,4 +118,18 @@ fn the_topology_in_force_says_whether_failover_is_automatic() {
     assert_eq!(record.automatic, Automatic::Allowed);
     record.apply(&topology(1, Automatic::Refused(TWO_SITES))).unwrap();
     assert_eq!(record.automatic, Automatic::Refused(TWO_SITES));
+}
+
+#[test]
+fn what_is_agreed_about_the_mesh_is_replaced_only_by_who_knows_it() {
+    let mut record = manual();
+    let mesh = |expect_generation, document: &str| Request::SetMesh {
+        expect_generation,
+        document: document.to_owned(),
+    };
+    record.apply(&mesh(0, "a")).unwrap();
+    assert_eq!(record.apply(&mesh(0, "b")), Err(Rejection::MeshMoved { generation: 1 }));
+    let too_long = "x".repeat(MESH_BYTES_MAX + 1);
+    assert_eq!(record.apply(&mesh(1, &too_long)), Err(Rejection::OutOfBounds));
+    assert_eq!((record.mesh.generation, record.mesh.document.as_str()), (1, "a"));
 }

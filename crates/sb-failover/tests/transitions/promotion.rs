@@ -173,3 +173,88 @@ fn a_term_is_not_promoted_before_the_record_shows_a_renewal_of_this_run() {
     bench.took(State::Elected, Trigger::PromotionFailed);
     assert!(bench.issued("Promote").is_empty());
 }
+
+fn line(forks: &[(u64, u32)]) -> Lineage {
+    let next = |line: Lineage, (at, id): &(u64, u32)| {
+        line.forked(Lsn::new(*at), TimelineId::try_from(*id).unwrap()).unwrap()
+    };
+    forks.iter().fold(Lineage::first(), next)
+}
+
+/// Our server has the lease of a term. An earlier run promoted it to timeline 2, asked for that to be put on record and was
+/// killed; the request is carried out while this run promotes again, to timeline 3 from the end of `from`.
+fn promoted_twice(from: Lineage) -> Bench {
+    let mut bench = Bench::joiner(Phase::Standby, Role::Standby);
+    bench.record = won_by_us();
+    bench.postgres.position = Some(Position { lineage: from, flushed: Lsn::new(9_100) });
+    let mut bench = held(bench, &["Promote", "Freeze"]).begin();
+    bench.is(State::Promoting);
+    let (term, in_force) = (bench.record.term(), bench.record.lineage.as_mut().unwrap());
+    in_force.term = term;
+    in_force.lineage = line(&[(9_000, 2)]);
+    let promote = bench.commands.last().unwrap().clone();
+    bench.finish(&promote);
+    bench.show();
+    bench
+}
+
+#[test]
+fn a_primary_beside_the_promotion_on_record_lets_nobody_in_and_gives_the_lease_back() {
+    for from in [line(&[]), line(&[(9_000, 2)])] {
+        let bench = promoted_twice(from);
+        bench.took(State::Recording, Trigger::PromotedOtherwise);
+        bench.took(State::Releasing, Trigger::GivenBack);
+        assert!(bench.issued("OpenClients").is_empty());
+        // Nobody has confirmed anything in this term, so whoever has what it began with has everything.
+        let released = bench.record.lease.as_ref().unwrap().released.as_ref().unwrap();
+        assert_eq!(released.end, Some(position(9_000)));
+        let mut record = bench.record.clone();
+        let lease = record.lease.clone().unwrap();
+        let report = Report { term: lease.term, seq: lease.seq, position: position(9_000) };
+        record.reports.insert(name("other"), report);
+        let Election::Decided(ranked) = elect(&record) else { panic!("nobody was elected") };
+        assert_eq!((&ranked[0].server, ranked[0].proof), (&name("other"), Proof::EndOfWal));
+    }
+}
+
+#[test]
+fn a_server_that_continues_the_promotion_on_record_takes_over_in_a_new_term() {
+    let mut bench = promoted_twice(line(&[(9_000, 2)]));
+    bench.held.clear();
+    let freeze = bench.commands.last().unwrap().clone();
+    bench.finish(&freeze);
+    bench.later(20_000);
+    bench.is(State::Leading);
+    assert_eq!(bench.record.term(), FIRST.next().next());
+    assert_eq!(bench.record.lineage.unwrap().lineage, line(&[(9_000, 2), (9_100, 3), (9_100, 4)]));
+}
+
+/// Whether clients had come in before the restart is not known to this run.
+#[test]
+fn a_restarted_primary_beside_the_promotion_on_record_claims_no_end() {
+    let mut bench = Bench::leader();
+    bench.record.lineage.as_mut().unwrap().lineage = line(&[(900, 2)]);
+    let bench = held(bench, &["Freeze"]).begin();
+    bench.took(State::Reopening, Trigger::PromotedOtherwise);
+    assert!(bench.issued("OpenClients").is_empty());
+    assert_eq!(bench.record.lease.unwrap().released.unwrap().end, None);
+}
+
+/// We took over, promoted, asked for that to be put on record and were lost for good. The request is carried out when the
+/// others have reported: the former primary with log of its own that the promotion has left behind.
+#[test]
+fn a_report_that_a_late_promotion_leaves_behind_keeps_nobody_from_taking_over() {
+    let mut record = won_by_us();
+    record.members.insert(name("b"), member());
+    let (term, seq) = (record.term(), record.lease.as_ref().unwrap().seq);
+    let incarnation = Incarnation::new(1);
+    for (server, end) in [("other", 9_500), ("b", 9_000)] {
+        let position = position(end);
+        record.apply(&Request::Report { server: name(server), incarnation, term, seq, position }).unwrap();
+    }
+    let lineage = line(&[(9_000, 2)]);
+    record.apply(&Request::Promoted { holder: name("us"), incarnation, term, lineage }).unwrap();
+    assert_eq!(record.reports.keys().collect::<Vec<_>>(), [&name("b")]);
+    let Election::Decided(ranked) = elect(&record) else { panic!("nobody was elected") };
+    assert_eq!(ranked.iter().map(|r| &r.server).collect::<Vec<_>>(), [&name("b")]);
+}

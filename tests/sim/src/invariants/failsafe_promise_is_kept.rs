@@ -38,6 +38,7 @@ impl Invariant for FailsafePromiseIsKept {
             | Happening::BecamePrimary { .. }
             | Happening::Opened { .. }
             | Happening::SettingChanged
+            | Happening::Renews { .. }
             | Happening::StartedTorn { .. }
             | Happening::Streamed { .. }
             | Happening::End => Ok(()),

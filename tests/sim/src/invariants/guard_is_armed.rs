@@ -1,14 +1,10 @@
-use sb_failover::Request;
+use sb_failover::Term;
 
 use super::{Happening, Invariant};
-use crate::rng::MS;
 use crate::world::World;
 
-/// How long after its guard's deadline a primary's renewal may still be applied: it was on its way.
-const ON_ITS_WAY_MS: u64 = 2_500;
-
-/// R3: wherever PostgreSQL is writable, the guard holds a deadline of that term; and no lease is renewed under a guard
-/// that takes no deadlines.
+/// R3: wherever PostgreSQL is writable, the guard holds a deadline of that term; and no renewal is proposed there when that
+/// deadline has passed. One that was proposed before may be carried out long after: then it only makes others wait.
 pub struct GuardIsArmed;
 
 impl Invariant for GuardIsArmed {
@@ -25,8 +21,9 @@ impl Invariant for GuardIsArmed {
                 }
                 Err(format!("s{server} is writable in term {term}, its guard holds {armed:?}"))
             }
-            Happening::Committed { step } => see_renewal(world, *step),
+            Happening::Renews { server, term } => see_renewal(world, *server, *term),
             Happening::BecamePrimary { .. }
+            | Happening::Committed { .. }
             | Happening::StartedTorn { .. }
             | Happening::Streamed { .. }
             | Happening::PromisedHolder { .. }
@@ -37,17 +34,12 @@ impl Invariant for GuardIsArmed {
     }
 }
 
-fn see_renewal(world: &World, step: usize) -> Result<(), String> {
-    let (Request::Renew { holder, .. }, Ok(())) = world.ledger.step(step - 1) else {
-        return Ok(());
-    };
-    let s = &world.servers[crate::server::index(&holder)];
-    let Some(armed) = s.guard.armed.filter(|_| s.is_primary() && s.suspended.is_none() && !s.overslept)
-    else {
-        return Ok(());
-    };
-    if s.clock.when(armed.fence_at) + ON_ITS_WAY_MS * MS > world.now {
+fn see_renewal(world: &World, server: usize, term: Term) -> Result<(), String> {
+    let s = &world.servers[server];
+    let (now, armed) = (s.boot_time(world.now), s.guard.armed);
+    let kills_in_time = armed.is_some_and(|a| a.term == term && now < a.fence_at);
+    if kills_in_time || !s.is_primary() {
         return Ok(());
     }
-    Err(format!("the lease of {holder} is renewed, and its guard has held no deadline for a while"))
+    Err(format!("s{server} renews its lease of term {term} at {now:?}, its guard holds {armed:?}"))
 }

@@ -20,6 +20,7 @@ impl Invariant for LineageNeverForksSilently {
             | Happening::Opened { .. }
             | Happening::PromisedHolder { .. }
             | Happening::SettingChanged
+            | Happening::Renews { .. }
             | Happening::Left { .. }
             | Happening::StartedTorn { .. } => Ok(()),
         }

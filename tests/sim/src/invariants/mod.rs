@@ -33,6 +33,8 @@ pub enum Happening {
     Streamed { standby: usize, upstream: usize },
     /// A request was carried out for the first time anywhere; the record has gone through this many.
     Committed { step: usize },
+    /// A holder has proposed to renew its lease.
+    Renews { server: usize, term: Term },
     /// A member said yes to the holder of `term`, for `ttl_ms` by its own clock.
     PromisedHolder { server: usize, term: Term, ttl_ms: u64 },
     /// A server's directories are lost.

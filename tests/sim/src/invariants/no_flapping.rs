@@ -6,6 +6,8 @@ use crate::world::World;
 
 /// From how long after the last fault on the term stays as it is.
 const SETTLED_AFTER_MS: u64 = 15_000;
+/// How long after whoever a person has named may take over.
+const NAMED_AFTER_MS: u64 = 2_000;
 /// How many changes of term one fault may cause, on average over a schedule.
 const TERMS_PER_FAULT_MAX: u64 = 2;
 
@@ -28,7 +30,12 @@ impl Invariant for NoFlapping {
         if term.get() > 2 + TERMS_PER_FAULT_MAX * world.troubles {
             return Err(format!("term {term} after {} faults", world.troubles));
         }
-        let calm = world.calm_since.is_some_and(|since| world.now > since + SETTLED_AFTER_MS * MS);
+        let named = world.helped_out.map_or(0, |at| at + world.helped_ns() + NAMED_AFTER_MS * MS);
+        let settles = |since: u64| named.max(since + SETTLED_AFTER_MS * MS);
+        let calm = world.calm_since.is_some_and(|since| world.now > settles(since));
+        if !calm {
+            self.settled = None;
+        }
         if calm && *self.settled.get_or_insert(term) != term {
             return Err(format!("term {term} begins, long after the last fault"));
         }

@@ -27,6 +27,7 @@ impl Invariant for NoLostAcknowledgedCommit {
             | Happening::Streamed { .. }
             | Happening::PromisedHolder { .. }
             | Happening::SettingChanged
+            | Happening::Renews { .. }
             | Happening::Opened { .. }
             | Happening::Left { .. } => None,
         };

@@ -18,6 +18,7 @@ impl Invariant for NoTornStart {
             | Happening::Streamed { .. }
             | Happening::PromisedHolder { .. }
             | Happening::SettingChanged
+            | Happening::Renews { .. }
             | Happening::Opened { .. }
             | Happening::Left { .. }
             | Happening::End => Ok(()),

@@ -2,10 +2,10 @@ use sb_failover::{Role, State};
 
 use super::{Happening, Invariant};
 use crate::rng::MS;
-use crate::world::World;
+use crate::world::{HELPED_CALM_MS, World};
 
-/// How long after the last fault writes come back: two leases of the longest sort, an election, and the time that a person
-/// takes where one is needed.
+/// How long after the last fault writes come back: two leases of the longest sort and an election. Where a person has to help it
+/// counts from then.
 const WRITES_BACK_MS_MAX: u64 = 18_000;
 
 /// When faults stop, even if a voter is lost for good, a primary takes writes again and everybody else follows it, without a person.
@@ -27,8 +27,12 @@ impl Invariant for ProgressWhenFaultsStop {
             return Err(format!("nobody leads: {}", states()));
         };
         let since = world.calm_since.unwrap_or_default();
-        let back = world.confirmed.iter().find(|c| c.at > since).map(|c| (c.at - since) / MS);
-        if back.is_none_or(|ms| ms > WRITES_BACK_MS_MAX) {
+        // Whoever is named waits for those that have not reported.
+        let helped = world.helped_out.map_or(0, |at| at + world.helped_ns() + HELPED_CALM_MS * MS);
+        let latest = helped.max(since + WRITES_BACK_MS_MAX * MS);
+        let first = world.confirmed.iter().map(|c| c.at).find(|at| *at > since);
+        if first.is_none_or(|at| at > latest) {
+            let back = first.map(|at| (at - since) / MS);
             return Err(format!("the first commit of the calm was confirmed after {back:?} ms"));
         }
         let recent = world.confirmed.last().is_some_and(|c| c.at + 1_000 * MS > world.now);

@@ -19,6 +19,7 @@ impl Invariant for QuorumIntersects {
             | Happening::Streamed { .. }
             | Happening::PromisedHolder { .. }
             | Happening::Left { .. }
+            | Happening::Renews { .. }
             | Happening::End => return Ok(()),
         }
         let record = world.ledger.newest();

@@ -26,6 +26,7 @@ impl Invariant for RecordIsTrue {
             | Happening::Streamed { .. }
             | Happening::PromisedHolder { .. }
             | Happening::SettingChanged
+            | Happening::Renews { .. }
             | Happening::Opened { .. }
             | Happening::Left { .. }
             | Happening::End => return Ok(()),

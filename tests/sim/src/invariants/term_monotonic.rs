@@ -41,6 +41,7 @@ impl Invariant for TermMonotonic {
             | Happening::Streamed { .. }
             | Happening::PromisedHolder { .. }
             | Happening::SettingChanged
+            | Happening::Renews { .. }
             | Happening::Opened { .. }
             | Happening::Left { .. }
             | Happening::End => Ok(()),

@@ -1,8 +1,9 @@
 //! The agent around the machine: events in, commands out.
 
-use sb_failover::{Command, Event, JournalEntry, Machine};
+use sb_failover::{Command, Event, JournalEntry, Machine, Request};
 
 use super::{What, World};
+use crate::invariants::Happening;
 use crate::rng::MS;
 
 impl World {
@@ -134,7 +135,12 @@ impl World {
                 self.count_entry(&entry);
                 self.note(|| format!("s{server} {entry:?}"));
             }
-            Command::Propose { id, request } => self.propose(server, Some(id), request),
+            Command::Propose { id, request } => {
+                if let Request::Renew { term, .. } = request {
+                    self.tell(&Happening::Renews { server, term });
+                }
+                self.propose(server, Some(id), request);
+            }
             other => self.operate(server, other),
         }
     }

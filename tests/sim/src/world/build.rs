@@ -61,6 +61,7 @@ impl World {
             violation: None,
             calm_since: None,
             wiped: false,
+            helped_out: None,
             trace: None,
             tally: crate::tally::Tally::default(),
             watched: (Term::default(), 0),

@@ -1,7 +1,7 @@
 //! What goes wrong.
 
 use sb_failover::record::Standing;
-use sb_failover::{ClusterRecord, Failsafe};
+use sb_failover::{ClusterRecord, Failsafe, Request};
 
 use super::{What, World};
 
@@ -164,9 +164,18 @@ impl World {
     }
 
     /// Whether nobody else has a whole copy on the cluster's line. Losing it is the end of the data: others may be
-    /// copying from it, or have left the line, and no order of theirs brings a primary back (docs/open-points.md).
+    /// copying from it, or have left the line, and no order of theirs brings a primary back (docs/open-points.md). A
+    /// promotion of its own may be on its way to the record and be carried out after it is gone.
     fn has_the_last_copy(&self, victim: usize) -> bool {
-        let record = self.ledger.newest();
+        let mut record = ClusterRecord::clone(&self.ledger.newest());
+        let (s, term) = (&self.servers[victim], record.term());
+        // Refused unless it holds the lease and its line is a new one.
+        let _ = record.apply(&Request::Promoted {
+            holder: s.name.clone(),
+            incarnation: s.config.member.incarnation,
+            term,
+            lineage: s.postgres.position().lineage,
+        });
         (0..self.count()).filter(|s| *s != victim).all(|s| !self.has_whole_copy(s, &record))
     }
 

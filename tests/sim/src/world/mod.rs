@@ -43,6 +43,8 @@ pub const BEGIN_MS: u64 = 5_000;
 pub const FAULTS_MS: u64 = 30_000;
 /// Then calm, in which the cluster has to become whole again.
 pub const CALM_MS: u64 = 25_000;
+/// At least so long after whoever a person has named may take over.
+pub const HELPED_CALM_MS: u64 = 10_000;
 
 /// A rule was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +78,8 @@ pub struct World {
     pub calm_since: Option<u64>,
     /// Somebody's data directory was lost in this schedule.
     pub wiped: bool,
+    /// When a person last named the next primary in the calm.
+    pub helped_out: Option<u64>,
     /// What happened, in words, when asked for.
     pub trace: Option<Vec<String>>,
     /// What happened how often.
@@ -105,9 +109,19 @@ impl World {
         if self.violation.is_none() {
             self.heal_everything();
         }
-        self.run_until((BEGIN_MS + FAULTS_MS + CALM_MS) * MS);
+        let end = (BEGIN_MS + FAULTS_MS + CALM_MS) * MS;
+        self.run_until(end);
+        if let Some(helped) = self.helped_out {
+            self.run_until(end.max(helped + self.helped_ns() + HELPED_CALM_MS * MS));
+        }
         self.tell(&Happening::End);
         self.violation.clone()
+    }
+
+    /// How long whoever a person has named may wait for reports.
+    pub fn helped_ns(&self) -> u64 {
+        let patience = self.profile.timings.patience_with_reports();
+        u64::try_from(patience.as_nanos()).expect("some seconds")
     }
 
     fn run_until(&mut self, end: u64) {

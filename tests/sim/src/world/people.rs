@@ -10,6 +10,8 @@ use crate::server::name;
 
 /// For how long a person watches a calm cluster without a primary in which nothing moves.
 const PATIENCE_MS: u64 = 7_000;
+/// How long after whoever was named may take over a person looks what `explain` says.
+const REFUSED_AFTER_MS: u64 = 1_000;
 /// What a person accepts where nobody has reported who could tell what is at risk.
 const LOST_WITH_A_SERVER_BYTES_MIN: u64 = 20_000;
 
@@ -77,7 +79,7 @@ impl World {
 
     /// The states that docs/open-points.md says need a person: a lease given back without an end, a set that had fallen
     /// back, or a voter whose directories are lost, and nobody left who is known to have everything. In the calm a
-    /// person names the server with the most log, and accepts no loss but, where directories are lost, what `explain` says.
+    /// person names the server with the most log, and accepts no loss but, where directories are lost, what `explain` says, if need be in a second try.
     fn help_out(&mut self) {
         let record = self.ledger.newest();
         let leads = self.servers.iter().any(|s| s.is_primary() && s.postgres.clients);
@@ -92,7 +94,9 @@ impl World {
         }
         if let Some(transfer) = &record.transfer {
             let id = transfer.id;
-            if !matches!(transfer.kind, TransferKind::Failover { .. }) {
+            let tried = |at: u64| self.now > at + self.helped_ns() + REFUSED_AFTER_MS * MS;
+            // Another wish stands in the way, or more is at risk than was accepted: now that it is reported, `explain` tells.
+            if self.helped_out.is_none_or(tried) {
                 self.ask(Request::CancelTransfer { id });
             }
             return;
@@ -101,6 +105,7 @@ impl World {
         // Where nobody is to take over by itself nobody reports before a person asks; `sb-cli status` shows who has what.
         if let Some(to) = reported.or_else(|| self.most_log(&record)) {
             self.tally.note("a person helped out in the calm");
+            self.helped_out = Some(self.now);
             let told = at_risk(&record).map_or(0, |(_, bytes)| bytes).max(LOST_WITH_A_SERVER_BYTES_MIN);
             let accept_data_loss_bytes = if self.wiped { told } else { 0 };
             self.accept_what_is_lost();

@@ -1,5 +1,5 @@
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 
 use super::What;
 
@@ -26,6 +26,9 @@ impl Key {
 #[derive(Debug, Default)]
 pub struct Queue {
     heap: BinaryHeap<Reverse<Key>>,
+    /// What is due at the time of the last entry taken: in order as it comes, so it need not go through the heap.
+    due: VecDeque<Key>,
+    now: u64,
     kept: Vec<Option<What>>,
     free: Vec<u32>,
     entered: u32,
@@ -39,30 +42,44 @@ impl Queue {
         });
         self.kept[slot as usize] = Some(what);
         self.entered += 1;
-        self.heap.push(Reverse(Key::new(at, self.entered, slot)));
+        let key = Key::new(at, self.entered, slot);
+        if at == self.now {
+            self.due.push_back(key);
+        } else {
+            self.heap.push(Reverse(key));
+        }
     }
 
     /// The next entry, unless it is after `end`.
     pub fn pop_until(&mut self, end: u64) -> Option<(u64, What)> {
-        if self.heap.peek()?.0.at() > end {
-            return None;
-        }
-        let Reverse(key) = self.heap.pop()?;
+        let key = self.take_first(end)?;
+        self.now = key.at();
         self.free.push(key.slot() as u32);
         self.kept[key.slot()].take().map(|what| (key.at(), what))
+    }
+
+    fn take_first(&mut self, end: u64) -> Option<Key> {
+        let later = self.heap.peek().map(|Reverse(key)| *key).filter(|key| key.at() <= end);
+        match (self.due.front().copied(), later) {
+            (Some(due), later) if later.is_none_or(|key| due < key) => self.due.pop_front(),
+            (_, Some(_)) => self.heap.pop().map(|Reverse(key)| key),
+            (_, None) => None,
+        }
     }
 
     /// Forgets the entries of which `gone` is true.
     pub fn forget(&mut self, gone: impl Fn(&What) -> bool) {
         let kept = &mut self.kept;
         let free = &mut self.free;
-        self.heap.retain(|Reverse(key)| {
+        let mut stays = |key: &Key| {
             let forgotten = kept[key.slot()].as_ref().is_none_or(&gone);
             if forgotten {
                 kept[key.slot()] = None;
                 free.push(key.slot() as u32);
             }
             !forgotten
-        });
+        };
+        self.heap.retain(|Reverse(key)| stays(key));
+        self.due.retain(|key| stays(key));
     }
 }

@@ -203,9 +203,11 @@ impl World {
     }
 
     pub fn propose(&mut self, server: usize, id: Option<ProposalId>, request: Request) {
+        let told = self.trace.is_some().then(|| format!("{request:?}"));
         let ticket: Ticket = self.ledger.issue(request);
         // Given up, and carried out long after.
         if id.is_some() && self.unlucky(PROPOSALS_LATE) {
+            self.note(|| format!("s{server} loses sight of {}", told.unwrap_or_default()));
             self.unanswered(server, id);
             // A renewal that counts in the calm is a fault of the calm: what lies in buffers comes out when that begins.
             let calm_begins = ((BEGIN_MS + FAULTS_MS) * MS).saturating_sub(self.now);
