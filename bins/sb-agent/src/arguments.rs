@@ -27,6 +27,10 @@ pub enum Command {
     Guard(Guard),
     /// Play a trace of the failover machine again, step by step.
     Replay(Replay),
+    /// Print this server's WireGuard public key; its private key is made when there is none, and stays here.
+    MeshKey(MeshKey),
+    /// Bring a laptop into the mesh: the tunnel of a wg-quick file, until told to stop.
+    Tunnel(Tunnel),
 }
 
 /// Options of the agent.
@@ -67,6 +71,21 @@ pub struct Guard {
     /// A watchdog device that resets the machine when even the guard hangs.
     #[arg(long)]
     watchdog: Option<PathBuf>,
+}
+
+/// Options of printing a key.
+#[derive(Debug, Args)]
+pub struct MeshKey {
+    /// Directory of the documents; the private key is its `.wireguard_private`.
+    #[arg(long, env = "SB_CONFIG_DIR", default_value = "/etc/show-build")]
+    pub config_dir: PathBuf,
+}
+
+/// Options of a tunnel.
+#[derive(Debug, Args)]
+pub struct Tunnel {
+    /// A file of wg-quick; the interface has its name without the ending.
+    pub file: PathBuf,
 }
 
 /// Options of a replay.

@@ -3,6 +3,7 @@
 
 use sb_node::AgentError;
 use sb_node::guard::GuardError;
+use sb_node::mesh::{KeyFileError, TunnelError};
 use sb_node::replay::{ReplayError, Summary};
 use tracing_subscriber::EnvFilter;
 
@@ -35,24 +36,69 @@ pub fn system(error: &std::io::Error) -> Failure {
     Failure { message: format!("could not start: {error}"), detail: None, hint: None }
 }
 
-/// A replay that came to something else, or could not be played.
+/// A trace of which nothing could be played.
 pub fn replay(error: &ReplayError) -> Failure {
-    let hint = matches!(error, ReplayError::Diverged { .. } | ReplayError::Segment { .. }).then(|| {
-        "Replay with the sb-agent that recorded it; when that diverges too, keep the trace.".to_owned()
-    });
+    Failure { message: chain(error), detail: None, hint: None }
+}
+
+/// The server's WireGuard key cannot be had.
+pub fn mesh_key(error: &KeyFileError) -> Failure {
+    let hint = match error {
+        KeyFileError::Missing { .. } => None,
+        KeyFileError::File { .. } => Some("Run it as the user that the agent runs as.".to_owned()),
+        KeyFileError::Damaged { path, .. } => {
+            Some(format!("Put the key back, or remove `{}` to make a new one.", path.display()))
+        }
+        KeyFileError::Open { path, .. } => {
+            Some(format!("Take it as known to others: remove `{}` to make a new one.", path.display()))
+        }
+    };
     Failure { message: chain(error), detail: None, hint }
 }
 
+/// A tunnel that cannot be brought up.
+pub fn tunnel(error: &TunnelError) -> Failure {
+    let hint = match error {
+        TunnelError::Upkeep(_) => Some("It needs root, or the capability NET_ADMIN, and /dev/net/tun."),
+        TunnelError::Unsupported { .. } => Some("wg-quick(8) takes every file of this kind."),
+        TunnelError::File { .. }
+        | TunnelError::Problems { .. }
+        | TunnelError::Name { .. }
+        | TunnelError::Peer(_) => None,
+    };
+    Failure { message: chain(error), detail: None, hint: hint.map(str::to_owned) }
+}
+
 /// What was played, on stderr: stdout is the steps.
-pub fn replayed(summary: &Summary) {
-    let Summary { segments, steps, missing, torn } = summary;
-    eprintln!("{steps} steps of {segments} segments replayed as they were recorded");
+///
+/// # Errors
+/// When a segment came to something else, or could not be played; every such segment is said.
+pub fn replayed(summary: &Summary) -> Result<(), Failure> {
+    let Summary { segments, steps, missing, torn, panics, failures } = summary;
+    eprintln!("{steps} steps of {segments} segments replayed");
     if *missing > 0 {
         eprintln!("at least {missing} steps are missing: the disk did not take them");
     }
     if *torn > 0 {
         eprintln!("{torn} segments end in the middle of a step: the agent was killed there");
     }
+    if *panics > 0 {
+        eprintln!("{panics} segments end with a panic of the machine, here as when they were recorded");
+    }
+    let Some(((first, others), count)) = failures.split_first().zip(Some(failures.len())) else {
+        return Ok(());
+    };
+    let message = match count {
+        1 => chain(first),
+        _ => format!(
+            "{count} segments could not be replayed as they were recorded; the first: {}",
+            chain(first)
+        ),
+    };
+    let detail = others.iter().map(|other| chain(other)).collect::<Vec<_>>().join("\n  ");
+    let hint =
+        "Replay with the sb-agent that recorded it; when that diverges too, keep the trace.".to_owned();
+    Err(Failure { message, detail: (!detail.is_empty()).then_some(detail), hint: Some(hint) })
 }
 
 /// What was to be printed could not be.

@@ -2,7 +2,6 @@
 
 use std::future::Future;
 
-use sb_node::AgentError;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -14,7 +13,7 @@ const WORKER_THREADS: usize = 2;
 /// Runs `agent` until it ends, or SIGTERM or SIGINT arrives.
 pub fn until_told_to_stop<F>(agent: impl FnOnce(CancellationToken) -> F) -> Result<(), Failure>
 where
-    F: Future<Output = Result<(), AgentError>>,
+    F: Future<Output = Result<(), Failure>>,
 {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime =
@@ -31,6 +30,6 @@ where
             }
             told.cancel();
         });
-        agent(stop).await.map_err(report::agent)
+        agent(stop).await
     })
 }

@@ -85,6 +85,8 @@ pub enum Verb {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// How an application reaches the database: a connection string, or a configuration for HAProxy
+    Dsn(DsnArgs),
     /// Five sites on this machine, a failover before your eyes
     Demo(sb_lab::cli::DemoArgs),
     /// Five sites on this machine, to try things out
@@ -115,6 +117,12 @@ pub enum AgentVerb {
         #[command(subcommand)]
         command: ServerCommand,
     },
+    /// The private network between the servers
+    Net {
+        /// What to do with it
+        #[command(subcommand)]
+        command: NetCommand,
+    },
     /// Hold back automatic failover for a while
     Pause(PauseArgs),
     /// End a pause
@@ -134,6 +142,79 @@ pub enum AgentVerb {
     },
     /// Operations under way and past
     Ops(OpsArgs),
+}
+
+/// What to do with the mesh
+#[derive(Debug, Clone, Subcommand)]
+pub enum NetCommand {
+    /// The peers of the server that is asked
+    Status,
+    /// Every pair of servers, as each of them sees it
+    Matrix,
+    /// What the interface should be, what it is, and the difference
+    ShowConfig,
+    /// Replace the WireGuard key of the server that is asked; packets go on meanwhile
+    RotateKey(RotateKeyArgs),
+    /// Replace the preshared keys of pairs of servers, or make the first ones; packets go on meanwhile
+    RotatePreshared(RotatePresharedArgs),
+    /// The public keys by which the servers are known now: what sites.json of a server that is set up anew has to name
+    Keys,
+    /// Have all know a server that is not heard by another public key, as after it was set up anew
+    AcceptKey(AcceptKeyArgs),
+}
+
+/// `net rotate-preshared`
+#[derive(Debug, Clone, Args)]
+pub struct RotatePresharedArgs {
+    /// Only those that this server shares; all when none is named
+    #[arg(value_name = "SERVER")]
+    pub of: Option<String>,
+    /// Only the one that it shares with this server
+    #[arg(value_name = "WITH")]
+    pub with: Option<String>,
+    /// Give up those that are not in force yet
+    #[arg(long, conflicts_with = "dry_run")]
+    pub abandon: bool,
+    /// Have the server that is asked forget what it shares with this one, which has lost it and reaches nobody
+    #[arg(long, value_name = "SERVER", conflicts_with_all = ["of", "with", "abandon"])]
+    pub forget: Option<String>,
+    /// Pass the gates and show the plan; change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Longest wait for the end
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = units::duration)]
+    pub timeout: Duration,
+}
+
+/// `net accept-key`
+#[derive(Debug, Clone, Args)]
+pub struct AcceptKeyArgs {
+    /// The server that has come up with another key
+    #[arg(value_name = "SERVER")]
+    pub of: String,
+    /// What `sb-agent mesh-key` prints there
+    #[arg(value_name = "PUBLICKEY")]
+    pub public_key: String,
+    /// Pass the gates and show the plan; change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `net rotate-key`
+#[derive(Debug, Clone, Args)]
+pub struct RotateKeyArgs {
+    /// Refuse unless this is the server that is asked: a private key never leaves its server
+    #[arg(value_name = "SERVER")]
+    pub of: Option<String>,
+    /// End a replacement that the interface has not gone over to yet
+    #[arg(long, conflicts_with = "dry_run")]
+    pub abandon: bool,
+    /// Pass the gates and show the plan; change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Longest wait for the end
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = units::duration)]
+    pub timeout: Duration,
 }
 
 /// `init`
@@ -206,6 +287,47 @@ pub enum ConfigCommand {
         /// The configuration directory
         directory: PathBuf,
     },
+}
+
+/// `dsn`
+#[derive(Debug, Args)]
+pub struct DsnArgs {
+    /// The configuration directory
+    #[arg(long, env = "SB_CONFIG_DIR", default_value = "/etc/show-build", value_name = "DIR")]
+    pub config: PathBuf,
+    /// Write, or only read
+    #[arg(long, value_enum, default_value = "rw")]
+    pub role: DsnRole,
+    /// For which client
+    #[arg(long, value_enum, default_value = "libpq")]
+    pub format: DsnForm,
+    /// The certificate of the cluster's authority on the client's machine; then a server has to prove its name
+    #[arg(long, value_name = "FILE")]
+    pub root_cert: Option<String>,
+}
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DsnRole {
+    /// The primary
+    Rw,
+    /// A standby; the primary where there is none
+    Ro,
+}
+
+/// The forms of `dsn`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DsnForm {
+    /// psql, psycopg and all that is built on libpq: every server
+    Libpq,
+    /// pgJDBC: every server
+    Jdbc,
+    /// sqlx and drivers that take one address: the proxy of the agent on the same machine
+    Sqlx,
+    /// libpq's environment variables
+    Env,
+    /// A configuration file of HAProxy: port 5000 to the primary, 5001 to readers
+    Haproxy,
 }
 
 /// `status`

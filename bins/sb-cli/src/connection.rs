@@ -16,7 +16,7 @@ const CALL_SECONDS_MAX: u64 = 10;
 pub struct Connection {
     /// Makes the calls.
     pub client: Client,
-    _forward: Option<Forward>,
+    forward: Option<Forward>,
 }
 
 impl Connection {
@@ -25,13 +25,21 @@ impl Connection {
         let (target, forward) = match (&args.ssh, &args.server) {
             (Some(host), _) => {
                 let forward = Forward::open(host, &args.socket).await?;
-                (Target::Unix(forward.socket().to_owned()), Some(forward))
+                (Target::Unix(forward.socket()), Some(forward))
             }
             (None, Some(server)) => (with_token(server, args)?, None),
             (None, None) => (Target::Unix(args.socket.clone()), None),
         };
         let client = Client::new(target).deadline(Duration::from_secs(CALL_SECONDS_MAX));
-        Ok(Self { client, _forward: forward })
+        Ok(Self { client, forward })
+    }
+
+    /// Closes it, and says how what was asked through it ended.
+    pub async fn close<T>(self, asked: Result<T, Failure>) -> Result<T, Failure> {
+        match self.forward {
+            Some(forward) => forward.close(asked).await,
+            None => asked,
+        }
     }
 }
 

@@ -63,6 +63,12 @@ pub fn show_seconds(seconds: u64) -> String {
     }
 }
 
+/// Microseconds as milliseconds, to a tenth.
+pub fn show_micros(micros: u64) -> String {
+    let tenths = micros.saturating_add(50) / 100;
+    format!("{}.{} ms", tenths / 10, tenths % 10)
+}
+
 /// A moment (RFC 3339, UTC) to the second, as people read it in a table.
 pub fn show_moment(moment: &str) -> String {
     cut_fraction(moment, 0)

@@ -12,12 +12,15 @@ mod explanation;
 mod failsafe;
 mod hexadecimal;
 mod history;
+mod mesh;
 mod operation;
 mod peer;
+mod preshared;
 mod problem;
 mod recovery;
 mod request;
 mod server;
+mod serving;
 mod status;
 
 pub use code::{Code, CodeKind, codes, explain_code};
@@ -25,16 +28,27 @@ pub use event::{EVENTS_PER_ANSWER_MAX, EVENTS_WAIT_SECONDS_MAX, Event, EventsQue
 pub use explanation::{Candidate, ExplainQuery, Explanation, Judgement};
 pub use failsafe::{FailsafeReason, FailsafeReply, FailsafeRequest};
 pub use history::HistoryEntry;
+pub use mesh::{Mesh, MeshPeer, MeshPeerState, MeshServer, MeshStatus};
 pub use operation::{Operation, OperationState, Step, StepState};
-pub use peer::{JoinAnswer, JoinRequest, PeerStatus, StoreMember};
+pub use peer::{
+    JoinAnswer, JoinRequest, MeshAgreement, MeshProgress, MeshRelay, MeshReport, MeshSight, MeshWord,
+    PeerStatus, StoreMember,
+};
+pub use preshared::{
+    MeshPreshared, PresharedAnswer, PresharedBegin, PresharedOffer, PresharedStep, PresharedWord, SecretText,
+};
 pub use problem::{Gate, PROBLEM_MEDIA_TYPE, Problem, Refused};
 pub use recovery::{
     LogFork, LogPosition, RecoverRequest, RecoveryPlan, RecoveryServer, RejoinRequest, StoreWord,
 };
-pub use request::{DurabilityRequest, FailoverRequest, PauseRequest, ResumeRequest, SwitchoverRequest};
+pub use request::{
+    AcceptKeyRequest, DurabilityRequest, FailoverRequest, PauseRequest, ResumeRequest, RotateKeyRequest,
+    RotatePresharedRequest, SwitchoverRequest,
+};
 pub use server::{
     FailsafePart, GuardState, GuardStatus, KernelFence, LeaseStatus, Role, ServerStatus, StoreRole, SyncState,
 };
+pub use serving::{ProxyAccess, ProxyListener, SERVING_WAIT_MS_MAX, Serving, ServingQuery, ServingWord};
 pub use status::{
     ClusterStatus, Durability, Level, PauseStatus, SiteStatus, Status, StoreEndpoint, StoreKind, StoreStatus,
     Verdict,

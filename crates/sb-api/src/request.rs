@@ -66,3 +66,49 @@ pub struct ResumeRequest {
     #[serde(default)]
     pub dry_run: bool,
 }
+
+/// Replace the WireGuard key of the server that is asked: body of `POST /v1/mesh/rotate`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RotateKeyRequest {
+    /// Refuse unless this is the server that is asked; absent = whichever it is.
+    pub server: Option<String>,
+    /// End a replacement that the interface has not gone over to yet, instead of beginning one.
+    #[serde(default)]
+    pub abandon: bool,
+    /// Pass the gates and show the plan; change nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// Replace the preshared keys of pairs of servers: body of `POST /v1/mesh/preshared`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RotatePresharedRequest {
+    /// Of this server's pairs only; absent = of all.
+    pub of: Option<String>,
+    /// Of its pair with this server only.
+    pub with: Option<String>,
+    /// Give up those that are not in force yet, instead of beginning.
+    #[serde(default)]
+    pub abandon: bool,
+    /// Forget what the server that is asked shares with this one, which has lost it.
+    #[serde(default)]
+    pub forget: Option<String>,
+    /// Pass the gates and show the plan; change nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// Have all know a server that is not heard by another WireGuard key: body of `POST /v1/mesh/accept`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AcceptKeyRequest {
+    /// The server.
+    pub server: String,
+    /// The public key that it has now, in base64.
+    pub public_key: String,
+    /// Pass the gates and show the plan; change nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+}

@@ -1,5 +1,7 @@
 use serde::{Deserialize, Serialize};
 
+use crate::ProxyListener;
+
 /// One server as an agent sees it: itself, or a peer by the peer's last word.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ServerStatus {
@@ -51,6 +53,9 @@ pub struct ServerStatus {
     /// Its part while a primary goes on without the store; absent when it has none.
     #[serde(default)]
     pub failsafe: Option<FailsafePart>,
+    /// The addresses of its proxy; none when it has none, or is older than this client.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proxy: Vec<ProxyListener>,
 }
 
 /// A server's part while a primary goes on without the store.
@@ -222,6 +227,7 @@ impl ServerStatus {
             rtt_ms: None,
             problems: Vec::new(),
             failsafe: None,
+            proxy: Vec::new(),
         }
     }
 }

@@ -18,6 +18,9 @@ pub use client::{CallError, Client, Target};
 /// Port of peer calls and the store, on each server's mesh address.
 pub const PEER_PORT: u16 = 7432;
 
+/// UDP port of the probes by which the servers measure the mesh, on each server's mesh address.
+pub const PROBE_PORT: u16 = 7433;
+
 /// Port of the API and the pages, on each server's mesh address.
 pub const API_PORT: u16 = 8080;
 

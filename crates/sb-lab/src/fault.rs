@@ -1,5 +1,13 @@
 //! What can be done to the virtual sites, as data: a fault crosses the control socket and is carried out by the
 //! hosts and links that it names.
+//!
+//! | fault | where it acts, and so what it does to the mesh |
+//! |---|---|
+//! | `Cut`, `CutBoth`, `Isolate`, `Lose`, `LoseAround` | the router between the sites: on WireGuard's packets when the mesh is on, which are the only ones there |
+//! | `CutPort` | the packet filter of each server's own namespace: also on what comes out of the tunnel |
+//! | `Kill`, `Freeze`, `Thaw`, `Return`, `Upgrade` | the processes of a namespace, and for a host its port of the router. The tunnel in user space lives in the agent, and stops with it |
+//! | `FillDisk`, `FreeDisk` | a file system in memory |
+//! | `SlowDisk`, `SlowEtcd`, `HangStore` | the system calls of a server's programs |
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};

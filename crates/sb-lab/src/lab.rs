@@ -9,12 +9,14 @@ use crate::brake::Brake;
 use crate::cluster::{self, Agents, BundlesError, Credentials, PostgresUser, ProgramsError, etcd};
 use crate::disk::Disk;
 use crate::fault::{Fault, Part, Target};
-use crate::host::{Directories, Host, Trouble};
+use crate::host::{Directories, Host, Power, Trouble};
 use crate::layout::{Duty, Layout};
 use crate::network::{Links, Network};
-use crate::options::{Equipment, LabOptions, StoreChoice};
+use crate::options::{Equipment, LabOptions, Mesh, StoreChoice};
+use crate::outside::{Visit, visit};
 use crate::place::Place;
 use crate::recorder::{Access, Recorder, RecorderPlan};
+use crate::unit::{Order, Unit};
 
 /// Where an agent keeps its part of the store, below its state directory.
 const STORE: &str = "raft";
@@ -49,6 +51,9 @@ pub enum LabError {
         #[source]
         source: io::Error,
     },
+    /// Links could not be cut or healed.
+    #[error("could not cut or heal the links")]
+    Links(#[source] io::Error),
     /// There is nothing to do it to.
     #[error("nothing of that kind runs on `{target}`")]
     NothingThere {
@@ -78,10 +83,20 @@ impl LabError {
             Self::Programs(ProgramsError::NoEtcd) => {
                 Some("Install its package (apt-get install etcd-server), or leave `--store etcd` out.".into())
             }
+            Self::Links(_) => Some("Ports are cut with `nft`: apt-get install nftables.".into()),
             Self::NothingThere { .. } => Some("See what runs: sb-cli lab status".into()),
             Self::Bundles(_) | Self::Programs(_) | Self::Host { .. } | Self::Signal { .. } => None,
         }
     }
+}
+
+/// The office's part of the mesh, under supervision.
+fn office_tunnel(agent: &Path, files: &Path, network: &Network) -> Result<Unit, LabError> {
+    let failed = |source| LabError::Host { place: Place::OFFICE, source };
+    let directories = Directories::under(files, Place::OFFICE);
+    directories.create().map_err(failed)?;
+    let program = cluster::tunnel(agent, files, directories.log.join("tunnel.log"));
+    Unit::new(program, network.namespace(Place::OFFICE)).map_err(failed)
 }
 
 /// The servers of a layout, at their sites.
@@ -89,6 +104,8 @@ impl LabError {
 pub struct Lab {
     // Before the network: servers end before their links do.
     hosts: Vec<Host>,
+    /// What brings the office into the mesh, when there is one.
+    tunnel: Option<Unit>,
     network: Network,
     credentials: Credentials,
     agents: Agents,
@@ -109,9 +126,9 @@ impl Lab {
     pub fn build(root: &Path, options: &LabOptions) -> Result<Self, LabError> {
         let user = PostgresUser::choose()?;
         let agent_programs = [cluster::install_agent(root)?, cluster::install_agent(&root.join("next"))?];
-        let network = Network::build().map_err(LabError::Network)?;
+        let network = Network::build(options.mesh).map_err(LabError::Network)?;
         let files = root.join("servers");
-        let credentials = cluster::make(options, &files)?;
+        let credentials = cluster::make(options, &agent_programs[0], &files)?;
         let host = |(place, duty): (Place, Duty)| {
             let failed = |source| LabError::Host { place, source };
             let directories = Directories::under(&files, place);
@@ -139,10 +156,15 @@ impl Lab {
             })
         };
         let hosts = options.layout.servers().map(host).collect::<Result<Vec<_>, LabError>>()?;
+        let tunnel = match options.mesh {
+            Mesh::Off => None,
+            Mesh::On => Some(office_tunnel(&agent_programs[0], &files, &network)?),
+        };
         let agents = Agents::new(Place::servers().map(|place| Directories::under(&files, place)));
         let (logs, layout) = (options.logs.clone(), options.layout);
         Ok(Self {
             hosts,
+            tunnel,
             network,
             credentials,
             agents,
@@ -157,6 +179,7 @@ impl Lab {
     /// Switches every server on.
     pub fn switch_on(&self) {
         self.hosts.iter().for_each(Host::switch_on);
+        self.tunnel.iter().for_each(|tunnel| tunnel.order(Order::Run));
     }
 
     /// One server. The office is none, nor is a machine outside of the layout.
@@ -231,6 +254,17 @@ impl Lab {
         self.network.namespace(place).run_async(move || work(access)).await
     }
 
+    /// What a host that is no member of the mesh gets from the servers that have power; [`None`] without a mesh.
+    ///
+    /// # Errors
+    /// When a thread cannot be made, or the way to a server is not open.
+    pub async fn visit_from_outside(&self) -> io::Result<Option<Visit>> {
+        let Some(stranger) = self.network.stranger() else { return Ok(None) };
+        let powered = self.hosts.iter().filter(|host| host.power() == Power::On);
+        let places: Vec<Place> = powered.map(Host::place).collect();
+        stranger.run_async(move || visit(places)).await?.map(Some)
+    }
+
     /// Lets something go wrong, or puts it right.
     ///
     /// # Errors
@@ -241,10 +275,10 @@ impl Lab {
             Fault::Cut(from, to) => links.cut(from.places(), to.places()),
             Fault::CutBoth(a, b) => links.cut_both(a.places(), b.places()),
             Fault::Isolate(target) => links.isolate(target.places()),
-            Fault::CutPort(port) => links.cut_port(*port),
+            Fault::CutPort(port) => links.cut_port(*port).map_err(LabError::Links)?,
             Fault::Lose(share) => links.lose(*share),
             Fault::LoseAround(target, per_million) => links.lose_around(target.places(), *per_million),
-            Fault::Heal => links.heal(),
+            Fault::Heal => links.heal().map_err(LabError::Links)?,
             Fault::Kill(target, Part::Host) => self.each(target, |host| host.lose_power().map(|()| 1))?,
             Fault::Kill(target, part) => self.each(target, |host| host.kill(*part))?,
             Fault::Freeze(target, part) => self.each(target, |host| host.freeze(*part))?,

@@ -17,6 +17,7 @@ pub mod layout;
 pub mod namespace;
 pub mod network;
 pub mod options;
+pub mod outside;
 pub mod picture;
 pub mod place;
 pub mod processes;
@@ -26,3 +27,5 @@ pub mod soak;
 pub mod stage;
 pub mod unit;
 pub mod wan;
+
+mod port_cuts;

@@ -18,8 +18,8 @@ pub const DEVICE: &str = "wan0";
 /// `IFF_UP` of `<net/if.h>`, as wide as `ifreq` has it.
 const IFF_UP: libc::c_short = 1;
 
-/// The whole mesh is behind the device: 10.0.0.0/16.
-const MESH_PREFIX_BITS: u8 = 16;
+/// Every address of the lab that begins alike is behind the device: 10.0.0.0/16, or 203.0.0.0/16 when the mesh is on.
+const PREFIX_BITS: u8 = 16;
 
 /// A network namespace; it lives as long as this value or a process inside it.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl NetworkNamespace {
             let device = DeviceBuilder::new()
                 .name(DEVICE)
                 .mtu(MTU_BYTES)
-                .ipv4(address, MESH_PREFIX_BITS, None)
+                .ipv4(address, PREFIX_BITS, None)
                 .build_sync()?;
             let inode = file.metadata()?.ino();
             Ok((Self { file, inode }, device))

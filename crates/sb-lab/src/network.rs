@@ -1,10 +1,15 @@
 //! The whole network of the lab: a namespace for every place, and the router between them.
 
+use std::collections::BTreeSet;
 use std::io;
+use std::sync::Arc;
 
 use crate::fault::LossPercent;
 use crate::namespace::NetworkNamespace;
+use crate::options::Mesh;
+use crate::outside::STRANGER;
 use crate::place::Place;
+use crate::port_cuts::PortCuts;
 use crate::wan::{Carrier, LinkQuality, PortId, Router, Wan};
 
 /// Same losses and the same jitter in every lab.
@@ -15,7 +20,10 @@ const SEED: u64 = 15;
 pub struct Network {
     /// By [`Place::index`].
     namespaces: Vec<NetworkNamespace>,
+    /// A host of nobody here, where there is a mesh to be outside of.
+    stranger: Option<NetworkNamespace>,
     carrier: Carrier,
+    port_cuts: Arc<PortCuts>,
 }
 
 impl Network {
@@ -23,18 +31,26 @@ impl Network {
     ///
     /// # Errors
     /// When the system refuses a namespace or a TUN device.
-    pub fn build() -> io::Result<Self> {
-        let addresses: Vec<_> = Place::all().map(Place::address).collect();
+    pub fn build(mesh: Mesh) -> io::Result<Self> {
+        let places = Place::all().map(|place| match mesh {
+            Mesh::Off => place.address(),
+            Mesh::On => place.public_address(),
+        });
+        let stranger = (mesh == Mesh::On).then_some(STRANGER);
+        let addresses: Vec<_> = places.chain(stranger).collect();
         let made = addresses.iter().map(|address| NetworkNamespace::create(*address));
-        let (namespaces, devices): (Vec<_>, Vec<_>) =
+        let (mut namespaces, devices): (Vec<_>, Vec<_>) =
             made.collect::<io::Result<Vec<_>>>()?.into_iter().unzip();
+        let stranger = stranger.and_then(|_| namespaces.pop());
         let mut router = Router::new(&addresses, SEED);
         for from in Place::all() {
             for to in Place::all() {
                 router.set_quality(port(from), port(to), LinkQuality::with_delay(from.round_trip(to) / 2));
             }
         }
-        Ok(Self { namespaces, carrier: Carrier::start(router, devices)? })
+        let servers = Place::servers().map(|place| namespaces[place.index()].handle());
+        let port_cuts = Arc::new(PortCuts::new(servers.collect::<io::Result<_>>()?));
+        Ok(Self { namespaces, stranger, carrier: Carrier::start(router, devices)?, port_cuts })
     }
 
     /// The namespace of a place.
@@ -43,10 +59,16 @@ impl Network {
         &self.namespaces[place.index()]
     }
 
+    /// The namespace of a host that is no member of the mesh, where there is one.
+    #[must_use]
+    pub fn stranger(&self) -> Option<&NetworkNamespace> {
+        self.stranger.as_ref()
+    }
+
     /// The links, for faults.
     #[must_use]
     pub fn links(&self) -> Links {
-        Links { wan: self.carrier.wan() }
+        Links { wan: self.carrier.wan(), port_cuts: Arc::clone(&self.port_cuts) }
     }
 }
 
@@ -54,6 +76,7 @@ impl Network {
 #[derive(Debug, Clone)]
 pub struct Links {
     wan: Wan,
+    port_cuts: Arc<PortCuts>,
 }
 
 impl Links {
@@ -83,13 +106,12 @@ impl Links {
         self.cut_both(&[place], &others);
     }
 
-    /// Drops what belongs to this TCP or UDP port between all servers; everything else passes.
-    pub fn cut_port(&self, port_number: u16) {
-        let servers: Vec<Place> = Place::servers().collect();
-        let mut router = self.wan.router();
-        for (from, to) in pairs(&servers, &servers) {
-            router.cut_port(port(from), port(to), port_number);
-        }
+    /// Drops what belongs to this TCP or UDP port between all servers, inside the mesh too; everything else passes.
+    ///
+    /// # Errors
+    /// When `nft` is missing or refuses.
+    pub fn cut_port(&self, port_number: u16) -> io::Result<()> {
+        self.port_cuts.cut(port_number)
     }
 
     /// Loses this share of the packets between different sites, each way; 0 ends it. Lines inside a site stay whole.
@@ -116,10 +138,14 @@ impl Links {
     }
 
     /// Undoes every cut and every loss; hosts that are dark stay so.
-    pub fn heal(&self) {
+    ///
+    /// # Errors
+    /// When ports were cut and `nft` refuses to let them pass again.
+    pub fn heal(&self) -> io::Result<()> {
         let all: Vec<Place> = Place::all().collect();
         self.lose_around(&all, 0);
         self.wan.router().heal();
+        self.port_cuts.heal()
     }
 
     /// A host whose power is gone neither sends nor receives.
@@ -143,6 +169,12 @@ impl Links {
         let router = self.wan.router();
         let all: Vec<Place> = Place::all().collect();
         pairs(&all, &all).filter(|(from, to)| router.is_cut(port(*from), port(*to))).collect()
+    }
+
+    /// Every port that is cut.
+    #[must_use]
+    pub fn cut_ports(&self) -> BTreeSet<u16> {
+        self.port_cuts.ports()
     }
 
     /// Whether this host is dark.

@@ -97,6 +97,17 @@ impl Failsafe {
     }
 }
 
+/// How the servers reach each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Mesh {
+    /// Their addresses are those of the wide-area network.
+    Off,
+    /// Through the agents' WireGuard: the wide-area network carries nothing but encrypted packets between public
+    /// addresses.
+    #[default]
+    On,
+}
+
 /// The story that a demo tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Scenario {
@@ -192,6 +203,9 @@ pub struct LabOptions {
     /// Whether a primary may go on while the store is away, by everybody's promise
     #[arg(long, value_enum, default_value = "off")]
     pub failsafe: Failsafe,
+    /// Whether the servers reach each other through the agents' WireGuard
+    #[arg(long, value_enum, default_value = "on")]
+    pub mesh: Mesh,
     /// Where the servers' files live: `memory`, or a directory for measurements on a real disk
     #[arg(long, default_value = "memory", value_name = "memory|DIR")]
     pub storage: Storage,
@@ -213,6 +227,7 @@ impl Default for LabOptions {
             profile: Profile::Default,
             store: StoreChoice::Raft,
             failsafe: Failsafe::Off,
+            mesh: Mesh::On,
             storage: Storage::Memory,
             logs: PathBuf::from("/tmp/show-build-lab-logs"),
             equipment: Equipment::Plain,

@@ -81,6 +81,13 @@ impl Place {
         ENTRIES[self.index].address
     }
 
+    /// Its address in the wide-area network when the mesh is on, from a block that is nobody's (RFC 5737).
+    #[must_use]
+    pub fn public_address(self) -> Ipv4Addr {
+        // There are few places: the number fits.
+        Ipv4Addr::new(203, 0, 113, u8::try_from(self.index + 1).unwrap_or(u8::MAX))
+    }
+
     /// Round-trip time to another place when nothing is wrong.
     #[must_use]
     pub fn round_trip(self, other: Self) -> Duration {

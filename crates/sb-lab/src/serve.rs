@@ -79,7 +79,9 @@ async fn status(lab: &Lab) -> Answer {
     let picture = Picture::take(lab).await;
     let phase = if picture.whole() { Phase::Whole } else { Phase::Incomplete };
     let mut lines = table(&picture);
-    lines.extend(lab.links().cuts().iter().map(|(from, to)| format!("  cut: {from} -> {to}")));
+    let links = lab.links();
+    lines.extend(links.cuts().iter().map(|(from, to)| format!("  cut: {from} -> {to}")));
+    lines.extend(links.cut_ports().iter().map(|port| format!("  cut: port {port}")));
     Answer::Status { phase, lines }
 }
 

@@ -183,19 +183,3 @@ fn a_packet_for_nobody_has_no_route() {
     stray[16..20].copy_from_slice(&[192, 0, 2, 1]);
     assert_eq!(router.enqueue(PortId(0), stray, Instant::now()), Err(Dropped::NoRoute));
 }
-
-#[test]
-fn a_cut_port_stops_its_own_packets_only_until_links_are_healed() {
-    let mut router = router_with(LinkQuality::default(), 1);
-    let on_port = |port: u16| {
-        let mut packet = packet(1, u32::from(port), 40);
-        packet[9] = 6;
-        packet
-    };
-    let now = Instant::now();
-    router.cut_port(PortId(0), PortId(1), 7_432);
-    assert_eq!(router.enqueue(PortId(0), on_port(7_432), now), Err(Dropped::Cut));
-    assert_eq!(router.enqueue(PortId(0), on_port(5_432), now), Ok(()));
-    router.heal();
-    assert_eq!(router.enqueue(PortId(0), on_port(7_432), now), Ok(()));
-}

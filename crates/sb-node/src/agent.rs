@@ -13,22 +13,25 @@ use sb_client::trust::Credentials;
 use sb_consensus::Store;
 use sb_failover::{Machine, State};
 use sb_pgrepl::{Instance, InstanceConfig, Programs, RunAs, TlsFiles};
-use sb_topology::{PostgresPlacement, Server, Topology};
+use sb_topology::{PostgresPlacement, Server, ServerName, Topology};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::failsafe_line::FailsafeLine;
 use crate::guard_link::GuardLink;
+use crate::health_ports::{answer_agent_check, answer_checks};
 use crate::http::{ApiListener, PeerListener, RaftConnection, UnixListener, router};
 use crate::journal::{Entry, Journal};
 use crate::machine_config::machine_config;
 use crate::membership::{Membership, peer_address};
+use crate::mesh::{Knowledge, Mesh, Surroundings};
 use crate::operations::Operations;
 use crate::packet_fence::PacketFence;
 use crate::peers::Peers;
 use crate::persisted::Memory;
 use crate::postgres::{Driver, DriverConfig, Housekeeping, Seen, Watcher, collations, home};
+use crate::proxy::ProxyLine;
 use crate::recovery::branch::{self, BranchWatch};
 use crate::recovery::carry_out;
 use crate::replicated::Replicated;
@@ -67,6 +70,7 @@ pub struct AgentConfig {
 /// When it cannot begin.
 pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), AgentError> {
     let base = Base::load(&config)?;
+    let mesh = base.bring_the_mesh_up().await?;
     let opening = base.opening();
     carry_out(&opening, &stop).await?;
     branch::leave(&opening).await?;
@@ -77,7 +81,12 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Age
     base.journal.record(Entry::new("agent.started", "the agent has started"));
     let listeners = base.listen().await?;
     let mut parts = Parts::default();
-    let agent = base.assemble(&config, store.clone(), &mut parts, &stop).await?;
+    let knowledge = mesh.as_ref().map(Mesh::knowledge);
+    if let Some(mesh) = mesh {
+        base.begin_mesh(mesh, &store, &mut parts, &stop);
+    }
+    let agent = base.assemble(&config, store.clone(), knowledge, &mut parts, &stop).await?;
+    agent.proxy_parts(&stop).into_iter().for_each(|(name, part)| parts.begin(name, part));
     listeners.serve(agent, &store, &mut parts, &stop);
     let ended = parts.until_one_ends(&stop).await;
     stop.cancel();
@@ -143,6 +152,27 @@ impl Base {
         }
     }
 
+    /// Everything listens on the mesh address, so it has to be there first. Where the topology names no key for this
+    /// server, the address is somebody else's to provide.
+    async fn bring_the_mesh_up(&self) -> Result<Option<Mesh>, AgentError> {
+        let settings = topology_copy::network_settings(&self.layout, &self.topology, &self.journal);
+        let (journal, troubles) = (self.journal.clone(), self.troubles.clone());
+        let own = &self.me.name;
+        Ok(Mesh::bring_up(&self.layout, &self.topology, &settings, own, journal, troubles).await?)
+    }
+
+    fn begin_mesh(&self, mesh: Mesh, store: &Store<Replicated>, parts: &mut Parts, stop: &CancellationToken) {
+        let surroundings = Surroundings {
+            store: store.clone(),
+            topology: self.topology.clone(),
+            own: self.me.name.clone(),
+            credentials: self.credentials.clone(),
+        };
+        for (name, part) in mesh.into_parts(&surroundings, stop) {
+            parts.begin(name, part);
+        }
+    }
+
     async fn listen(&self) -> Result<Listeners, AgentError> {
         let peers =
             PeerListener::bind(peer_address(&self.me), Arc::new(self.credentials.peer_server_config()?));
@@ -159,6 +189,7 @@ impl Base {
         &self,
         config: &AgentConfig,
         store: Store<Replicated>,
+        mesh: Option<Knowledge>,
         parts: &mut Parts,
         stop: &CancellationToken,
     ) -> Result<Arc<Agent>, AgentError> {
@@ -172,7 +203,7 @@ impl Base {
             self.journal.clone(),
         );
         let driver = match self.me.has_postgres() {
-            true => Some(self.driver(config, &store, &guard, &fence, &teller)?),
+            true => Some(self.driver(config, &store, &guard, (&fence, mesh.as_ref()), &teller)?),
             false => None,
         };
         let (machine, trace) = self.machine(&store)?;
@@ -204,6 +235,7 @@ impl Base {
         parts.begin("the failover machine", runtime.run(stop.clone()));
         parts.begin("the store's membership", membership.run(stop.clone()));
         parts.begin("the memory of operations", operations.clone().follow(store.watch(), stop.clone()));
+        remember_keys(mesh.as_ref(), &me.name, &operations, parts, stop);
         self.begin_upkeep(&store, parts, stop);
         Ok(Arc::new(Agent {
             identity: self.identity.clone(),
@@ -218,7 +250,9 @@ impl Base {
             peers: Peers::spawn(topology, &me.name, credentials.clone(), stop.clone()),
             operations,
             failsafe,
+            mesh,
             troubles: self.troubles.clone(),
+            proxy: Arc::new(ProxyLine::new(topology, &me.name, credentials)),
             recovery: RecoveryLine {
                 layout: self.layout.clone(),
                 memory: self.memory.clone(),
@@ -280,7 +314,7 @@ impl Base {
         config: &AgentConfig,
         store: &Store<Replicated>,
         guard: &GuardLink,
-        fence: &PacketFence,
+        (fence, mesh): (&PacketFence, Option<&Knowledge>),
         teller: &Arc<Teller>,
     ) -> Result<Driver, AgentError> {
         Ok(Driver::new(DriverConfig {
@@ -288,6 +322,7 @@ impl Base {
             topology: self.topology.clone(),
             secrets: self.secrets.clone(),
             settings: config.postgres_settings.clone(),
+            operators: mesh.map(|mesh| mesh.operators.clone()).unwrap_or_default(),
             data_dir: self.data_dir(),
             instance: self.instance(config)?,
             guard: guard.clone(),
@@ -399,6 +434,22 @@ fn watch_postgres(
     seen
 }
 
+/// How the replacement of the mesh's own key goes on is remembered as an operation.
+fn remember_keys(
+    mesh: Option<&Knowledge>,
+    own: &ServerName,
+    operations: &Operations,
+    parts: &mut Parts,
+    stop: &CancellationToken,
+) {
+    if let Some(mesh) = mesh {
+        let keys = operations.clone().follow_keys(mesh.keys.watch(), stop.clone());
+        parts.begin("the memory of keys that are replaced", keys);
+        let secrets = operations.clone().follow_preshared(own.clone(), mesh.clone(), stop.clone());
+        parts.begin("the memory of preshared keys that are replaced", secrets);
+    }
+}
+
 /// Ends when the store has failed: without it nothing here can be decided.
 async fn until_failed(store: Store<Replicated>) {
     let mut health = store.health();
@@ -423,6 +474,8 @@ impl Listeners {
         parts.begin("the store's connections", serve_raft(store.clone(), connections));
         parts.begin("the Unix socket", self.unix.serve(router(agent.clone()), stop.clone()));
         parts.begin("the peer port", self.peers.serve(router(agent.clone()), sender, stop.clone()));
+        parts.begin("health checks", answer_checks(agent.clone(), stop.clone()));
+        parts.begin("the agent check", answer_agent_check(agent.clone(), stop.clone()));
         parts.begin("the API port", self.api.serve(router(agent), stop.clone()));
     }
 }

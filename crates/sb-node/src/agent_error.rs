@@ -7,9 +7,11 @@ use sb_client::trust::TrustError;
 use sb_consensus::OpenError;
 use sb_pgrepl::{ProgramsError, RunAsError};
 use sb_topology::{Problems, ServerName};
+use sb_wireguard::DesiredError;
 
 use crate::http::ListenError;
 use crate::journal::JournalError;
+use crate::mesh::{KeyFileError, MeshError};
 use crate::persisted::RememberError;
 use crate::topology_copy::CopyError;
 
@@ -69,6 +71,9 @@ pub enum AgentError {
     /// A port or socket is in use.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The mesh cannot be brought up.
+    #[error(transparent)]
+    Mesh(#[from] MeshError),
     /// A directory cannot be made.
     #[error("could not make the directory `{}`", path.display())]
     Directory {
@@ -119,6 +124,18 @@ impl AgentError {
             Self::Copy(CopyError::Damaged { .. }) => {
                 "Copy topology.json from another server of this cluster; it is the same on all."
             }
+            Self::Mesh(MeshError::Key(KeyFileError::Missing { .. })) => {
+                "Make it with `sb-agent mesh-key` and put what it prints into this server's `publicKey` in sites.json."
+            }
+            Self::Mesh(MeshError::Desired(DesiredError::KeyMismatch { server, own, .. })) => {
+                return Some(format!(
+                    "Put {own} into this server's `publicKey` in its sites.json. In a cluster that runs, say so on another server: \
+                     sb-cli net accept-key {server} {own}"
+                ));
+            }
+            Self::Mesh(MeshError::Upkeep(_)) => {
+                "The agent needs the capability NET_ADMIN and, without the kernel's WireGuard, /dev/net/tun."
+            }
             Self::PartEnded { .. } => "The agent is started again by its unit; its log has the reason.",
             Self::Configuration(_)
             | Self::Copy(CopyError::Unreadable { .. })
@@ -127,6 +144,7 @@ impl AgentError {
             | Self::Store(_)
             | Self::EtcdEndpoint(_)
             | Self::RunAs(_)
+            | Self::Mesh(_)
             | Self::Directory { .. }
             | Self::Thread(_)
             | Self::Timings(_) => return None,

@@ -23,6 +23,24 @@ impl Layout {
         &self.config
     }
 
+    /// This server's WireGuard key, where the application keeps it.
+    #[must_use]
+    pub fn mesh_key_file(&self) -> PathBuf {
+        self.config.join(crate::mesh::KEY_FILE)
+    }
+
+    /// The preshared keys of this server's pairs. Beside its key, so that whoever brings that back brings these too.
+    #[must_use]
+    pub fn mesh_preshared_file(&self) -> PathBuf {
+        self.config.join(".wireguard_preshared")
+    }
+
+    /// How far the replacement of this server's WireGuard key is.
+    #[must_use]
+    pub fn mesh_rotation_file(&self) -> PathBuf {
+        self.state.join("mesh-rotation")
+    }
+
     /// Everything that must survive a restart of the host.
     #[must_use]
     pub fn state_dir(&self) -> &Path {
@@ -57,6 +75,24 @@ impl Layout {
     #[must_use]
     pub fn topology_file(&self) -> PathBuf {
         self.state.join("topology.json")
+    }
+
+    /// The newest agreement about the mesh that this server knows.
+    #[must_use]
+    pub fn mesh_agreement_file(&self) -> PathBuf {
+        self.state.join("mesh.json")
+    }
+
+    /// Where the machines that call were heard last.
+    #[must_use]
+    pub fn mesh_callers_file(&self) -> PathBuf {
+        self.state.join("mesh-callers.json")
+    }
+
+    /// The last `network.json` without problems.
+    #[must_use]
+    pub fn network_file(&self) -> PathBuf {
+        self.state.join("network.json")
     }
 
     /// The phase of a change under way (rule R9).

@@ -4,11 +4,12 @@
 //! which is everything else. How they fit together is in `docs/adr/2026-11-23-anatomy.md`.
 //!
 //! Inside the agent, `runtime` turns the failover machine: `guard_link`, `postgres` and the store are its hands and
-//! eyes, `membership` keeps the store's members, `view` answers what [`http`] asks.
+//! eyes, `membership` keeps the store's members, `view` answers what [`http`] asks, `proxy` is where clients come in.
 
 pub mod fence;
 pub mod guard;
 pub mod http;
+pub mod mesh;
 pub mod replay;
 pub mod trace;
 
@@ -20,16 +21,19 @@ mod failsafe_line;
 mod founding;
 mod gates;
 mod guard_link;
+mod health_ports;
 mod journal;
 mod last_resort;
 mod layout;
 mod machine_config;
 mod membership;
+mod nft;
 mod operations;
 mod packet_fence;
 mod peers;
 mod persisted;
 mod postgres;
+mod proxy;
 mod recovery;
 mod replicated;
 mod reserve;
@@ -45,3 +49,4 @@ mod words;
 pub use agent::{AgentConfig, run};
 pub use agent_error::AgentError;
 pub use layout::Layout;
+pub use nft::NftError;

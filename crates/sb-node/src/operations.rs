@@ -1,6 +1,9 @@
 //! What people asked for, remembered across a restart of the agent, and how it went: read off the record, which is
 //! the only one to know.
 
+mod key_rotation;
+mod preshared;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -10,14 +13,24 @@ use sb_api::{Operation, OperationState, Problem, Step, StepState};
 use sb_consensus::Applied;
 use sb_failover::record::{Branch, Durability, TransferId};
 use sb_failover::{ClusterRecord, Term};
+use sb_topology::ServerName;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::mesh::{KeyStanding, Knowledge};
 use crate::persisted;
+
+pub use preshared::PresharedPair;
 
 /// How many operations are remembered.
 pub const OPERATIONS_MAX: usize = 64;
+
+/// Between two looks at the replacement of the own key while nothing is told of it, in milliseconds.
+const KEYS_AGAIN_MS: u64 = 1_000;
+
+/// A server's word that is older says nothing about now, in milliseconds.
+const WORD_MS_MAX: u64 = 6_000;
 
 /// The moments of how many changes of term are remembered.
 const MOMENTS_MAX: usize = sb_failover::record::HISTORY_MAX;
@@ -49,6 +62,18 @@ pub enum Mark {
         id: u64,
         /// The server.
         to: String,
+    },
+    /// The replacement of this server's WireGuard key is over: with this one it was done.
+    KeyRotation {
+        /// The public half of the new key.
+        key: String,
+    },
+    /// Every one of these pairs has another preshared key, by the word of whoever makes it.
+    Preshared {
+        /// The pairs, in the order of the operation's steps.
+        pairs: Vec<PresharedPair>,
+        /// What is said of others.
+        left_out: String,
     },
 }
 
@@ -111,6 +136,55 @@ impl Operations {
                 changed = records.changed() => if changed.is_err() { return },
             }
         }
+    }
+
+    /// Notes how the replacement of this server's WireGuard key goes on, until `stop`.
+    pub(crate) async fn follow_keys(
+        self,
+        mut standings: watch::Receiver<KeyStanding>,
+        stop: CancellationToken,
+    ) {
+        loop {
+            let standing = standings.borrow_and_update().clone();
+            if self.note_keys(&standing) {
+                let operations = self.clone();
+                let _ = tokio::task::spawn_blocking(move || operations.save()).await;
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = standings.changed() => if changed.is_err() { return },
+                // An operation is remembered a moment after the replacement has begun.
+                () = tokio::time::sleep(Duration::from_millis(KEYS_AGAIN_MS)) => {}
+            }
+        }
+    }
+
+    /// Notes how preshared keys go on, by the words that `mesh` has of all servers, until `stop`.
+    pub(crate) async fn follow_preshared(self, own: ServerName, mesh: Knowledge, stop: CancellationToken) {
+        let limit = Duration::from_millis(WORD_MS_MAX);
+        loop {
+            let of = |maker: &str| mesh.preshared_of(&maker.parse().ok()?, &own, limit);
+            let changed = {
+                let mut remembered = self.lock();
+                let running = remembered.operations.iter_mut().filter(|tracked| !tracked.operation.ended());
+                running.fold(false, |changed, tracked| changed | preshared::note(tracked, of))
+            };
+            if changed {
+                let operations = self.clone();
+                let _ = tokio::task::spawn_blocking(move || operations.save()).await;
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(Duration::from_millis(KEYS_AGAIN_MS)) => {}
+            }
+        }
+    }
+
+    /// Whether something changed.
+    fn note_keys(&self, standing: &KeyStanding) -> bool {
+        let mut remembered = self.lock();
+        let running = remembered.operations.iter_mut().filter(|tracked| !tracked.operation.ended());
+        running.fold(false, |changed, tracked| changed | key_rotation::note(tracked, standing))
     }
 
     /// Ends recoveries that this run of the agent does not go on with: their store is another one, and no intent is left.
@@ -248,7 +322,8 @@ fn note_end(tracked: &mut Tracked, record: &ClusterRecord, writable: Option<&str
             let writes = record.branch.last == Some(*id) && writable == Some(to.as_str());
             return !tracked.operation.ended() && writes && note_recovered(tracked, record.term());
         }
-        Mark::Ended => return false,
+        // Not on the record: [`Operations::follow_keys`] and [`Operations::follow_preshared`] see it.
+        Mark::KeyRotation { .. } | Mark::Preshared { .. } | Mark::Ended => return false,
     };
     let pending = record.transfer.as_ref().is_some_and(|transfer| transfer.id == *id);
     if pending || tracked.operation.ended() {

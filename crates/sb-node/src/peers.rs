@@ -57,7 +57,8 @@ struct Inner {
     words: Mutex<BTreeMap<ServerName, Word>>,
     looked: Mutex<Option<Instant>>,
     wake: Notify,
-    rounds: watch::Sender<u64>,
+    /// When the last round that has ended began.
+    rounds: watch::Sender<Option<Instant>>,
 }
 
 impl Peers {
@@ -69,7 +70,7 @@ impl Peers {
         credentials: Arc<Credentials>,
         stop: CancellationToken,
     ) -> Self {
-        let (rounds, _) = watch::channel(0);
+        let (rounds, _) = watch::channel(None);
         let inner = Inner {
             others: topology.servers().filter(|s| s.name != *me).cloned().collect(),
             credentials,
@@ -81,6 +82,12 @@ impl Peers {
         let peers = Self { inner: Arc::new(inner) };
         tokio::spawn(peers.clone().run(stop));
         peers
+    }
+
+    /// What a call to a peer is made with.
+    #[must_use]
+    pub fn credentials(&self) -> Arc<Credentials> {
+        self.inner.credentials.clone()
     }
 
     /// What each peer said last. Waits a moment for fresh words when nobody has looked lately.
@@ -96,6 +103,18 @@ impl Peers {
         self.known()
     }
 
+    /// What each peer that answers says from now on: for whom the words of a moment ago are not good enough.
+    pub async fn look_afresh(&self) -> BTreeMap<ServerName, Word> {
+        let now = Instant::now();
+        *self.inner.looked.lock().expect("nothing panics while it is held") = Some(now);
+        let mut rounds = self.inner.rounds.subscribe();
+        self.inner.wake.notify_one();
+        // A round that is under way ends first.
+        let fresh = rounds.wait_for(|began| began.is_some_and(|at| at >= now));
+        let _ = tokio::time::timeout(2 * Duration::from_millis(FRESH_MS_MAX), fresh).await;
+        self.known()
+    }
+
     /// What each peer said last, without asking.
     #[must_use]
     pub fn known(&self) -> BTreeMap<ServerName, Word> {
@@ -105,8 +124,9 @@ impl Peers {
     async fn run(self, stop: CancellationToken) {
         loop {
             if self.awake() {
+                let began = Instant::now();
                 self.round().await;
-                self.inner.rounds.send_modify(|round| *round += 1);
+                self.inner.rounds.send_replace(Some(began));
             }
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -154,7 +174,7 @@ impl Peers {
 }
 
 /// The time from SYN to SYN-ACK.
-async fn round_trip(address: SocketAddr) -> std::io::Result<Duration> {
+pub async fn round_trip(address: SocketAddr) -> std::io::Result<Duration> {
     let begun = Instant::now();
     TcpStream::connect(address).await?;
     Ok(begun.elapsed())

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sb_consensus::Store;
 use sb_failover::{ClusterRecord, Request};
-use sb_topology::{Problems, Server, ServerName, StorePolicy, Topology};
+use sb_topology::{Documents, NetworkSettings, Problems, Server, ServerName, StorePolicy, Topology};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -75,6 +75,55 @@ pub fn at_boot(layout: &Layout, journal: &Journal) -> Result<Topology, AgentErro
     };
     note_difference(journal, &in_force, documents, copy.generation);
     Ok(in_force)
+}
+
+/// This server's part in the mesh, as its `network.json` says, read beside the topology in force: what is wrong with the
+/// other documents does not matter to it. Where it has problems itself, the copy of the last one without is used, else the
+/// usual values, and the journal says which.
+pub fn network_settings(layout: &Layout, topology: &Topology, journal: &Journal) -> NetworkSettings {
+    let document = match std::fs::read(layout.config_dir().join("network.json")) {
+        Ok(document) => document,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return NetworkSettings::default(),
+        Err(_) => Vec::new(),
+    };
+    let problems = match settings_of(&document, topology) {
+        Ok(settings) => {
+            keep_network(layout, &document);
+            return settings;
+        }
+        Err(problems) => problems,
+    };
+    let copy = std::fs::read(layout.network_file()).ok();
+    let (settings, kind, message) = match copy.and_then(|copy| settings_of(&copy, topology).ok()) {
+        Some(settings) => {
+            (settings, "mesh.last_good", "network.json has problems; the mesh has the last good settings")
+        }
+        None => {
+            let message = "network.json has problems; the mesh has the usual settings";
+            (NetworkSettings::default(), "mesh.defaults", message)
+        }
+    };
+    journal.record(Entry::new(kind, message).detail(problems.to_string()));
+    settings
+}
+
+fn settings_of(document: &[u8], topology: &Topology) -> Result<NetworkSettings, Problems> {
+    let others = topology.to_documents(&NetworkSettings::default());
+    let documents = Documents { network: Some(document), ..others.as_documents() };
+    sb_topology::load(documents).map(|loaded| loaded.network)
+}
+
+/// The document as it stands: what is read into settings today may be read into more by a later version.
+fn keep_network(layout: &Layout, document: &[u8]) {
+    let path = layout.network_file();
+    let Ok(document) = serde_json::from_slice::<serde_json::Value>(document) else { return };
+    let kept = std::fs::read(&path).ok().and_then(|kept| serde_json::from_slice(&kept).ok());
+    if kept.as_ref() == Some(&document) {
+        return;
+    }
+    if let Err(error) = persisted::replace(&path, &document) {
+        tracing::warn!(%error, "could not keep a copy of network.json");
+    }
 }
 
 fn reached_as_said(journal: &Journal, in_force: Topology, said: &StorePolicy) -> Topology {
@@ -207,6 +256,30 @@ mod tests {
         let tucson = in_force.sites().iter().find(|site| site.name.as_str() == "tucson").unwrap();
         assert_eq!(tucson.label, "Tucson, Arizona");
         assert_eq!(journal.since(0, 10).last().unwrap().kind, "topology.differs");
+    }
+
+    #[test]
+    fn a_network_document_with_problems_leaves_the_last_good_settings() {
+        let dir = tempfile::tempdir().unwrap();
+        let (example, journal) = server(dir.path());
+        let topology = at_boot(&example, &journal).unwrap();
+        let config = dir.path().join("config");
+        std::fs::create_dir(&config).unwrap();
+        let layout = Layout::new(config.clone(), dir.path().to_owned(), dir.path().to_owned());
+        let read = |document: &str| {
+            std::fs::write(config.join("network.json"), document).unwrap();
+            network_settings(&layout, &topology, &journal)
+        };
+        let last = || journal.since(0, 10).last().map(|event| event.kind.clone());
+        assert_eq!(read(r#"{"listenPort": "#), NetworkSettings::default());
+        assert_eq!(last().as_deref(), Some("mesh.defaults"));
+
+        let good = read(r#"{"listenPort": 51999, "interface": "sites"}"#);
+        assert_eq!((good.listen_port, good.interface.as_str()), (51_999, "sites"));
+        assert_eq!(read(r#"{"listenPort": 99999}"#), good);
+        assert_eq!(last().as_deref(), Some("mesh.last_good"));
+        std::fs::remove_file(config.join("network.json")).unwrap();
+        assert_eq!(network_settings(&layout, &topology, &journal), NetworkSettings::default());
     }
 
     #[test]

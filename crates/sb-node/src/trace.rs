@@ -4,8 +4,9 @@
 //! disk does not take in time is left out, the segment ends, and the next one says how many steps are missing. The
 //! machine never waits for it.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,8 +22,8 @@ pub const SEGMENT_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// What all segments together may take on the disk, beside the one that is being written; the oldest goes first.
 pub const TRACE_BYTES_MAX: u64 = 48 * 1024 * 1024;
 
-/// How many segments are kept: an agent that starts again and again makes small ones.
-pub const SEGMENTS_MAX: usize = 256;
+/// How many segments are kept: an agent that starts again and again makes small ones. Their bytes are the bound that counts.
+pub const SEGMENTS_MAX: usize = 4096;
 
 /// Steps that may wait for the disk.
 const STEPS_WAITING_MAX: usize = 256;
@@ -165,6 +166,12 @@ impl Trace {
 
 impl Drop for Trace {
     fn drop(&mut self) {
+        // The one input that is wanted most has no end.
+        if std::thread::panicking()
+            && let Some(step) = self.segment.as_mut().and_then(Recorder::panicked)
+        {
+            self.send(Piece::Step(step));
+        }
         self.pieces = None;
         // Nothing is ever sent: what ends the wait is the end of the thread, or the time.
         let _ = self.written.recv_timeout(Duration::from_millis(DRAIN_MS_MAX));
@@ -197,18 +204,20 @@ impl Writer {
 
     fn begin(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file = None;
-        fs::create_dir_all(&self.directory)?;
+        // Names, addresses and positions are for whoever may read the state directory.
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
         let present = segments(&self.directory)?;
         let next = present.last().map_or(1, |(number, _)| number + 1) + u64::from(self.failed);
         let path = self.directory.join(format!("{next:08}.{EXTENSION}"));
-        let mut file = OpenOptions::new().create_new(true).append(true).open(&path)?;
+        let mut file = OpenOptions::new().create_new(true).append(true).mode(0o600).open(&path)?;
         if let Err(error) = file.write_all(bytes) {
             // One that says nothing must not push out one that does.
             fs::remove_file(&path)?;
             return Err(error);
         }
         (self.file, self.failed) = (Some(file), false);
-        remove_oldest(&present)
+        remove_oldest(&present);
+        Ok(())
     }
 
     /// After a failure the rest of the segment is passed over: it would not fit to what is missing.
@@ -217,15 +226,17 @@ impl Writer {
     }
 }
 
-fn remove_oldest(present: &[(u64, PathBuf)]) -> io::Result<()> {
+/// What cannot be removed is not ours, or will be another time.
+fn remove_oldest(present: &[(u64, PathBuf)]) {
     let mut bytes = 0;
     for (newer, (_, path)) in present.iter().rev().enumerate() {
-        bytes += fs::metadata(path)?.len();
-        if bytes > TRACE_BYTES_MAX || newer + 1 >= SEGMENTS_MAX {
-            fs::remove_file(path)?;
+        bytes += fs::symlink_metadata(path).map_or(0, |data| data.len());
+        if (bytes > TRACE_BYTES_MAX || newer + 1 >= SEGMENTS_MAX)
+            && let Err(error) = fs::remove_file(path)
+        {
+            tracing::debug!(%error, path = %path.display(), "could not remove an old segment of the trace");
         }
     }
-    Ok(())
 }
 
 /// The segments of a directory, the oldest first, with their numbers.
@@ -248,17 +259,25 @@ pub fn segments(directory: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
 #[cfg(test)]
 mod tests {
     use sb_failover::record::Member;
-    use sb_failover::{Config, Founding, Incarnation, Persisted, Session, Timings};
+    use sb_failover::{
+        Config, DataDirectory, Founding, GuardReport, Incarnation, Observation, Persisted, Processes, Role,
+        Session, Timings,
+    };
     use sb_topology::{ServerName, SiteName};
 
     use super::*;
     use crate::replay::{Form, ReplayError, Shown, Summary, replay};
+    use std::os::unix::fs::PermissionsExt;
 
     fn at(milliseconds: u64) -> BootTime {
         BootTime::since_boot(Duration::from_millis(milliseconds))
     }
 
     fn machine() -> Machine {
+        machine_with(Timings::default())
+    }
+
+    fn machine_with(timings: Timings) -> Machine {
         let member = Member {
             incarnation: Incarnation::new(1),
             site: SiteName::new("ravena").unwrap(),
@@ -271,7 +290,7 @@ mod tests {
             member,
             session: Session::new(1),
             founding: Founding::Joiner,
-            timings: Timings::default(),
+            timings,
         };
         Machine::new(config, Persisted::default(), at(0))
     }
@@ -365,11 +384,90 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_cannot_be_removed_ends_no_recording() {
+        let dir = tempfile::tempdir().unwrap();
+        for number in 1..=SEGMENTS_MAX {
+            let path = dir.path().join(format!("{number:08}.{EXTENSION}"));
+            if number == 1 { fs::create_dir(path).unwrap() } else { fs::write(path, b"").unwrap() }
+        }
+        let mut trace = Trace::with_segments_of(dir.path(), 2_000);
+        tick(&mut trace, &mut machine(), 0, 200);
+        assert!(!trace.broken.load(Ordering::Relaxed));
+        close(trace);
+        let left = segments(dir.path()).unwrap();
+        assert_eq!((left.len(), left[0].0), (SEGMENTS_MAX + 1, 1));
+        assert!(left.last().unwrap().0 > SEGMENTS_MAX as u64 + 2, "it went on");
+    }
+
+    #[test]
+    fn nobody_else_can_read_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("trace");
+        drop_after(&place, 1);
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&place), mode(&segments(&place).unwrap()[0].1)), (0o700, 0o600));
+    }
+
+    /// A machine that cannot count with the times that it has, and panics with the second of these.
+    fn events_before_a_panic() -> (Machine, [Event; 2]) {
+        let observation = Observation {
+            role: Role::Standby,
+            data: DataDirectory::Absent,
+            position: None,
+            streaming_from: None,
+            broken: None,
+            followers: Vec::new(),
+        };
+        let guard = GuardReport { armed: None, processes: Processes::Running };
+        (
+            machine_with(Timings { renew_ms: u64::MAX, ..Timings::default() }),
+            [Event::Guard(guard), Event::Postgres(observation)],
+        )
+    }
+
+    #[test]
+    fn the_input_with_which_the_machine_panics_is_written_and_panics_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut machine, events) = events_before_a_panic();
+        let mut trace = Trace::open(dir.path());
+        let run = std::panic::AssertUnwindSafe(move || {
+            for event in events {
+                trace.event(&machine, &event, at(0));
+                machine.handle(event, at(0));
+                trace.end(&machine, at(0));
+            }
+        });
+        assert!(std::panic::catch_unwind(run).is_err());
+
+        let summary = played(dir.path()).unwrap();
+        assert_eq!((summary.steps, summary.panics, summary.failures.len()), (2, 1, 0), "{summary:?}");
+    }
+
+    #[test]
+    fn a_segment_that_cannot_be_played_does_not_end_the_replay_of_the_others() {
+        let dir = tempfile::tempdir().unwrap();
+        for _ in 0..4 {
+            drop_after(dir.path(), 20);
+        }
+        let files = segments(dir.path()).unwrap();
+        fs::write(&files[1].1, "no trace").unwrap();
+        let mut bytes = fs::read(&files[2].1).unwrap();
+        let middle = bytes.len() - 40;
+        bytes[middle] ^= 0x20;
+        fs::write(&files[2].1, bytes).unwrap();
+
+        let summary = played(dir.path()).unwrap();
+        assert_eq!((summary.segments, summary.failures.len()), (3, 2), "{summary:?}");
+        assert!(summary.steps >= 40 && summary.steps < 60, "{summary:?}");
+    }
+
+    #[test]
     fn a_file_that_is_no_trace_is_refused_and_nothing_is_no_success() {
         let dir = tempfile::tempdir().unwrap();
         assert!(matches!(played(dir.path()), Err(ReplayError::Nothing { .. })));
         let file = dir.path().join("phase.json");
         fs::write(&file, "{\"Standby\":1}").unwrap();
-        assert!(matches!(played(&file), Err(ReplayError::Segment { .. })));
+        let summary = played(&file).unwrap();
+        assert!(matches!(summary.failures[..], [ReplayError::Segment { .. }]), "{summary:?}");
     }
 }

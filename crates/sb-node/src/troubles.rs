@@ -14,8 +14,28 @@ pub enum Topic {
     Slots,
     /// The libraries sort otherwise than those that the data was written with.
     Collations,
+    /// The mesh is not as the documents want it.
+    Mesh,
+    /// The packet filter lets more through than it should.
+    Firewall,
+    /// Packets of other servers are to be passed on, and cannot be.
+    Carrying,
     /// The primary is not where people want it, and could be.
     Home,
+    /// Another server's wall clock is too far from this one's.
+    Clock,
+    /// Large packets to another server get lost, whatever size is used.
+    Path,
+    /// Health checks are not answered on their port.
+    HealthPort,
+    /// HAProxy's agent check is not answered.
+    AgentCheckPort,
+    /// What is agreed about the mesh cannot be kept, and is not followed.
+    Agreement,
+    /// The cluster's record lacks what is agreed about the mesh.
+    Record,
+    /// The proxy cannot listen where it should.
+    Proxy,
 }
 
 /// The troubles of one server.

@@ -125,6 +125,9 @@ async fn no_backend_outlives_a_killed_postmaster() {
     let backend: i32 = session.run("SELECT pg_backend_pid()").unwrap().parse().unwrap();
     // Busy, it would not look at its postmaster for as long as this takes.
     session.send("SELECT count(*) FROM generate_series(1, 1000000000)").unwrap();
+    let mut other = cluster.session();
+    let state = format!("SELECT state FROM pg_stat_activity WHERE pid = {backend}");
+    until("it is busy", async || (other.run(&state).unwrap() == "active").then_some(())).await;
     kill(postmaster, Signal::SIGKILL).unwrap();
     let GuardEvent::PostmasterExited { status, stragglers_killed } = event(&mut events).await else {
         panic!("another event")

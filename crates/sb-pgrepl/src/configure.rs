@@ -101,8 +101,7 @@ impl Instance {
         })
         .await?;
         self.reload_in(&mut session).await?;
-        let taken_back = self.take_back(&mut session).await?;
-        let report: FileReport = session.json("check the configuration files", FILE_REPORT_SQL).await?;
+        let (taken_back, report) = self.take_back(&mut session).await?;
         if !report.problems.is_empty() {
             return Err(ConfigureError::Refused { problems: report.problems });
         }
@@ -114,20 +113,22 @@ impl Instance {
         Ok(Configured { taken_back, pending_restart: report.pending_restart })
     }
 
-    /// Resets what `ALTER SYSTEM` has put over ours.
-    async fn take_back(&self, session: &mut Session) -> Result<Vec<String>, ConfigureError> {
-        let report: FileReport = session.json("check the configuration files", FILE_REPORT_SQL).await?;
-        let by_alter_system = |(_, file): &(String, String)| file.ends_with("/postgresql.auto.conf");
+    /// Resets what `ALTER SYSTEM` has put over ours. Gives what was reset, and the state of the files after that.
+    async fn take_back(&self, session: &mut Session) -> Result<(Vec<String>, FileReport), ConfigureError> {
+        let check = "check the configuration files";
+        let report: FileReport = session.json(check, FILE_REPORT_SQL).await?;
+        let by_alter_system = |(_, file): &&(String, String)| file.ends_with("/postgresql.auto.conf");
         let names: BTreeSet<_> =
-            report.overridden.into_iter().filter(by_alter_system).map(|(n, _)| n).collect();
+            report.overridden.iter().filter(by_alter_system).map(|(name, _)| name.clone()).collect();
+        if names.is_empty() {
+            return Ok((Vec::new(), report));
+        }
         for name in &names {
             session.execute("reset a setting", &format!("ALTER SYSTEM RESET {name}")).await?;
         }
-        if !names.is_empty() {
-            tracing::warn!(?names, "ALTER SYSTEM had overridden settings of the agent; they are reset");
-            self.reload_in(session).await?;
-        }
-        Ok(names.into_iter().collect())
+        tracing::warn!(?names, "ALTER SYSTEM had overridden settings of the agent; they are reset");
+        self.reload_in(session).await?;
+        Ok((names.into_iter().collect(), session.json(check, FILE_REPORT_SQL).await?))
     }
 
     /// Has the files loaded, and returns when the postmaster and this session have. What waits for a restart is shown only by
@@ -151,10 +152,11 @@ impl Instance {
     /// # Errors
     /// When the server does not run, or has not loaded them in time.
     pub async fn reload(&self) -> Result<(), ConfigureError> {
-        self.reload_by(Instant::now() + Duration::from_secs(RELOAD_SECONDS_MAX)).await
+        self.reload_by(Instant::now() + Duration::from_secs(RELOAD_SECONDS_MAX)).await.map(drop)
     }
 
-    pub(crate) async fn reload_by(&self, deadline: Instant) -> Result<(), ConfigureError> {
+    /// As [`Instance::reload`]; gives a session that was made after that.
+    pub(crate) async fn reload_by(&self, deadline: Instant) -> Result<Session, ConfigureError> {
         let mut session = self.session_in("postgres", deadline).await?;
         // Of a new session this is the postmaster's own. It is compared for change, not for order: clocks jump.
         let before: String =
@@ -162,18 +164,16 @@ impl Instance {
         session.execute("have the configuration files loaded", "SELECT pg_reload_conf()").await?;
         let loaded = format!("SELECT pg_conf_load_time() <> '{before}'");
         // The postmaster makes new sessions only after it has loaded everything, pg_hba.conf too.
-        while !self.in_new_session(&session, &loaded).await? {
+        loop {
+            let mut new = self.session_in("postgres", deadline).await?;
+            if new.value("ask when the configuration files were loaded", &loaded).await? {
+                return Ok(new);
+            }
             if session.is_over() {
                 return Err(ConfigureError::NotLoaded);
             }
             tokio::time::sleep(POLL).await;
         }
-        Ok(())
-    }
-
-    async fn in_new_session(&self, old: &Session, question: &str) -> Result<bool, SqlError> {
-        let mut new = self.session_in("postgres", old.deadline()).await?;
-        new.value("ask when the configuration files were loaded", question).await
     }
 }
 

@@ -82,7 +82,8 @@ impl Instance {
     async fn point_at(&self, upstream: Option<Upstream>, deadline: Instant) -> Result<(), FollowError> {
         let instance = self.clone();
         off_thread(move || instance.write_upstream(upstream.as_ref())).await?;
-        Ok(self.reload_by(deadline).await?)
+        self.reload_by(deadline).await?;
+        Ok(())
     }
 
     /// Stops receiving for good (until [`Instance::follow`]) and replays what is on disk: from its return on, the position

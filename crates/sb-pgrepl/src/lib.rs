@@ -26,6 +26,7 @@ mod desired;
 mod error;
 mod files;
 mod follow;
+mod hasten;
 mod hba;
 mod histories;
 mod init_db;

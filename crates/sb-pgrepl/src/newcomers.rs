@@ -45,7 +45,10 @@ impl Newcomer {
             match pidfd_open(pid, PidfdFlags::empty()) {
                 // Looked at once more while it is held, so that it is nobody who was given the number meanwhile.
                 Ok(held) if parent_of(pid) == Some(postmaster) && serves_a_client(pid) => {
-                    newcomers.push(Self { pid, held });
+                    let newcomer = Self { pid, held };
+                    if newcomer.is_there() {
+                        newcomers.push(newcomer);
+                    }
                 }
                 Ok(_) | Err(rustix::io::Errno::SRCH) => {}
                 Err(error) => return Err(error.into()),
@@ -79,10 +82,10 @@ fn parent_of(pid: Pid) -> Option<Pid> {
     Pid::from_raw(stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()?)
 }
 
-/// One that has ended has no title, and serves nobody.
+/// One without a title is ending, or has just begun: it may.
 fn serves_a_client(pid: Pid) -> bool {
     let title = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
-    !title.is_empty() && names_a_client(&String::from_utf8_lossy(&title))
+    names_a_client(&String::from_utf8_lossy(&title))
 }
 
 /// `postgres: ROLE DATABASE HOST(PORT) DOING`, or `[local]` for the host. Some say the cluster's name first.
@@ -123,6 +126,7 @@ mod tests {
             "postgres: ravena-1: walsender replicator fd00::2(41234) initializing",
             "postgres: postgres postgres [local] startup",
             "/usr/lib/postgresql/15/bin/postgres\0-D\0/srv/data\0",
+            "",
         ];
         assert!(clients.iter().all(|title| names_a_client(title)));
         let others =

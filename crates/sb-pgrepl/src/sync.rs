@@ -171,9 +171,8 @@ impl Instance {
     async fn load_sync_setting(&self, setting: &str, deadline: Instant) -> Result<Session, SyncError> {
         let (instance, line) = (self.clone(), assignment("synchronous_standby_names", setting) + "\n");
         off_thread(move || instance.write_data_file(SYNC_CONF, &line)).await?;
-        self.reload_by(deadline).await?;
         // A session of its own: an old one loads the files only with its next statement.
-        let mut session = self.session_in("postgres", deadline).await?;
+        let mut session = self.reload_by(deadline).await?;
         let found = session.status().await?.synchronous_standby_names;
         if found != setting {
             return Err(SyncError::Overridden { expected: setting.to_owned(), found });

@@ -155,6 +155,8 @@ async fn synchronous_standbys_are_in_force_when_the_call_returns() {
         count: 1,
         members: names.iter().map(|name| ServerName::new(*name).unwrap()).collect(),
     };
+    // PostgreSQL shows every standby as asynchronous that has not said yet what it has flushed.
+    eventually("it is heard", || async { a.status().await.senders[0].flushed.is_some() }).await;
     let effective = a.instance.set_sync_standbys(&one_of(&["b-1", "c"]), SOON).await.unwrap();
     assert_eq!(effective.setting, "ANY 1 (\"b-1\", \"c\")");
     let status = a.status().await;

@@ -294,3 +294,20 @@ async fn a_hung_server_is_an_observation_within_the_limit() {
     a.start(&StartRole::Primary).await;
     assert!(observer.observe(SOON).await.status().is_some(), "it connects again by itself");
 }
+
+/// By itself it would not look again for an hour.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_that_came_too_early_streams_as_soon_as_it_can() {
+    let cluster = Cluster::new();
+    let b = cluster.server("b");
+    let a = cluster.primary("a", &[&b]).await;
+    b.instance.clone_from(&a.clone_request(&b).await).await.unwrap();
+    let mut patient = desired();
+    patient.settings.insert("wal_retrieve_retry_interval".to_owned(), "1h".to_owned());
+    b.start_as(&StartRole::Standby(None), &patient).await;
+    a.stop(ShutdownMode::Fast).await;
+    b.instance.follow(&a.upstream_for(&b)).await.unwrap();
+    a.start(&StartRole::Primary).await;
+    b.instance.hasten_streaming(SOON).await.unwrap();
+    b.streams_from(&a).await;
+}

@@ -40,6 +40,7 @@ fn server(site: &SiteDraft, draft: &ServerDraft) -> Server {
         name: draft.name.clone(),
         site: site.name.clone(),
         ip: draft.ip.as_ref().map(|ip| ip.value),
+        lan_ip: draft.lan_ip.as_ref().map(|ip| ip.value),
         mesh_address: draft.mesh_address.as_ref().map_or(unknown, |ip| ip.value),
         public_key: draft.public_key.as_ref().and_then(|key| key.value.clone().ok()),
         endpoint: draft.endpoint.as_ref().map(|endpoint| endpoint.value.clone()),

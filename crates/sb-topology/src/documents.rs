@@ -79,6 +79,9 @@ pub struct ServerDocument {
     /// Public address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ip: Option<String>,
+    /// Address in the site's own network, by which the site's other servers reach its WireGuard first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lan_ip: Option<String>,
     /// Mesh address.
     pub wireguard_ip: String,
     /// WireGuard public key in base64.
@@ -149,6 +152,22 @@ pub struct NetworkDocument {
     /// Which WireGuard is used.
     #[serde(default)]
     pub mode: MeshMode,
+    /// Machines of people who may enter the mesh.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub operators: Vec<OperatorDocument>,
+}
+
+/// One entry of `operators` of `network.json`: a peer that calls the servers and is not called by them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OperatorDocument {
+    /// Its name, for people: a lower-case DNS label.
+    pub name: String,
+    /// WireGuard public key in base64.
+    pub public_key: String,
+    /// Mesh address.
+    pub wireguard_ip: String,
 }
 
 /// `policy.json`: how the cluster behaves. Every value has a default.
@@ -166,9 +185,9 @@ pub struct PolicyDocument {
     /// Where the cluster's record is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub store: Option<StoreDocument>,
-    /// Where clients are sent; no settings yet.
+    /// Where clients find the primary and the standbys.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub routing: Option<NoSettings>,
+    pub routing: Option<RoutingDocument>,
     /// Who is told; no settings yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notifications: Option<NoSettings>,
@@ -286,6 +305,37 @@ pub struct StoreDocument {
     /// `etcd` only: the file whose first line is the user's password.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_file: Option<String>,
+}
+
+/// `routing` of `policy.json`: the proxy of every agent. Addresses are `ADDRESS:PORT`, of loopback or a private network.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RoutingDocument {
+    /// Where clients that write come in; `127.0.0.1:6432` when absent. Addresses of container bridges go here too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub read_write: Option<Vec<String>>,
+    /// Where clients that only read come in; `127.0.0.1:6433` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub read_only: Option<Vec<String>>,
+    /// Those of both on which every connection begins with a PROXY header (version 1 or 2).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub proxy_protocol: Option<Vec<String>>,
+    /// A directory for the Unix sockets `.s.PGSQL.6432` and `.s.PGSQL.6433`; none when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub socket_dir: Option<String>,
+    /// How long a connection waits for a primary.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold_ms: Option<u64>,
+    /// How far behind a standby may be that readers are sent to, in bytes of log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag_bound_bytes: Option<u64>,
+    /// Connections that one address takes at a time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 50_000))]
+    pub connections_max: Option<u32>,
 }
 
 /// The JSON Schema of each document: file name, such as `sites.schema.json`, and text.

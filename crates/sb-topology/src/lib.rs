@@ -13,6 +13,7 @@ pub mod write;
 mod build;
 mod check;
 mod database;
+mod dsn;
 mod durability;
 mod findings;
 mod json;
@@ -31,15 +32,18 @@ mod topology;
 mod voters;
 
 pub use database::{DatabaseSettings, Password};
+pub use dsn::{Access, DsnFormat, dsn};
 pub use durability::Durability;
 pub use load::{DOCUMENT_BYTES_MAX, Documents, Loaded, load, load_dir};
 pub use names::{NAME_BYTES_MAX, NameError, ServerName, SiteName};
 pub use network::{
-    Endpoint, EndpointError, MeshMode, NetworkSettings, PRIVATE_KEY_MARKER, PublicKey, PublicKeyError,
+    Endpoint, EndpointError, MeshMode, NetworkSettings, Operator, PRIVATE_KEY_MARKER, PublicKey,
+    PublicKeyError,
 };
 pub use policy::{
     BackupPolicy, DurabilityPolicy, EtcdPolicy, EtcdUrl, EtcdUrlError, FailoverPolicy, FailoverProfile,
-    FailoverTimings, Failsafe, Policy, StoreKind, StorePolicy, TimeOfDay, TimeOfDayError,
+    FailoverTimings, Failsafe, ListenAddress, ListenAddressError, Policy, RoutingPolicy, StoreKind,
+    StorePolicy, TimeOfDay, TimeOfDayError,
 };
 pub use problem::{Problem, Problems, Severity};
 pub use server::{PostgresPlacement, Server};

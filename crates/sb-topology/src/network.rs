@@ -1,8 +1,10 @@
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+use crate::ServerName;
 
 /// The only text that `privateKey` of `network.json` may hold: the key itself is in `.wireguard_private`.
 pub const PRIVATE_KEY_MARKER: &str = "***STORED_SECURELY***";
@@ -26,6 +28,19 @@ pub struct NetworkSettings {
     pub keepalive_seconds: u16,
     /// Which WireGuard is used.
     pub mode: MeshMode,
+    /// Machines of people who may enter the mesh, in the order of the document.
+    pub operators: Vec<Operator>,
+}
+
+/// A machine of somebody who looks after the cluster: a peer that calls the servers and is not called by them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operator {
+    /// Its name, for people.
+    pub name: ServerName,
+    /// Its WireGuard key.
+    pub public_key: PublicKey,
+    /// Its address inside the mesh.
+    pub mesh_address: IpAddr,
 }
 
 impl NetworkSettings {
@@ -43,6 +58,8 @@ impl NetworkSettings {
     pub const KEEPALIVE_DEFAULT_SECONDS: u16 = 25;
     /// Longest name of a Linux network interface (`IFNAMSIZ` less the final zero).
     pub const INTERFACE_BYTES_MAX: usize = 15;
+    /// Most machines of people that are let in.
+    pub const OPERATORS_MAX: usize = 64;
 }
 
 impl Default for NetworkSettings {
@@ -55,6 +72,7 @@ impl Default for NetworkSettings {
             mtu: Self::MTU_DEFAULT,
             keepalive_seconds: Self::KEEPALIVE_DEFAULT_SECONDS,
             mode: MeshMode::Auto,
+            operators: Vec::new(),
         }
     }
 }

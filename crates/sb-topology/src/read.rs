@@ -6,6 +6,7 @@
 mod database;
 mod network;
 mod policy;
+mod routing;
 mod sites;
 mod store;
 

@@ -1,12 +1,13 @@
 //! A topology back to documents.
 
 use crate::documents::{
-    BackupDocument, DatabaseDocument, DurabilityDocument, FailoverDocument, NetworkDocument, PolicyDocument,
-    PostgresDocument, PostgresPlacementDocument, ServerDocument, SiteDocument, SitesDocument, StoreDocument,
+    BackupDocument, DatabaseDocument, DurabilityDocument, FailoverDocument, NetworkDocument,
+    OperatorDocument, PolicyDocument, PostgresDocument, PostgresPlacementDocument, RoutingDocument,
+    ServerDocument, SiteDocument, SitesDocument, StoreDocument,
 };
 use crate::{
-    DatabaseSettings, FailoverPolicy, FailoverProfile, NetworkSettings, PRIVATE_KEY_MARKER, Policy,
-    PostgresPlacement, PublicKey, Server, Site, StorePolicy, Topology,
+    DatabaseSettings, FailoverPolicy, FailoverProfile, NetworkSettings, Operator, PRIVATE_KEY_MARKER, Policy,
+    PostgresPlacement, PublicKey, RoutingPolicy, Server, Site, StorePolicy, Topology,
 };
 
 pub(crate) fn database(settings: &DatabaseSettings) -> DatabaseDocument {
@@ -49,6 +50,7 @@ fn is_understood(site: &Site) -> bool {
         && sole.postgres == PostgresPlacement::default()
         && sole.public_key.is_none()
         && sole.endpoint.is_none()
+        && sole.lan_ip.is_none()
         && sole.voter.is_none()
 }
 
@@ -56,6 +58,7 @@ pub(crate) fn server(server: &Server) -> ServerDocument {
     ServerDocument {
         name: server.name.to_string(),
         ip: server.ip.map(|ip| ip.to_string()),
+        lan_ip: server.lan_ip.map(|ip| ip.to_string()),
         wireguard_ip: server.mesh_address.to_string(),
         public_key: server.public_key.as_ref().map(PublicKey::to_string),
         endpoint: server.endpoint.as_ref().map(ToString::to_string),
@@ -87,6 +90,15 @@ pub(crate) fn network(settings: &NetworkSettings) -> NetworkDocument {
         mtu: settings.mtu,
         keepalive_seconds: settings.keepalive_seconds,
         mode: settings.mode,
+        operators: settings.operators.iter().map(operator).collect(),
+    }
+}
+
+fn operator(operator: &Operator) -> OperatorDocument {
+    OperatorDocument {
+        name: operator.name.to_string(),
+        public_key: operator.public_key.to_string(),
+        wireguard_ip: operator.mesh_address.to_string(),
     }
 }
 
@@ -105,10 +117,27 @@ pub(crate) fn policy(policy: &Policy) -> PolicyDocument {
             monthly: Some(policy.backup.monthly),
         }),
         store: store(&policy.store),
-        routing: None,
+        routing: routing(&policy.routing),
         notifications: None,
         maintenance: None,
     }
+}
+
+/// The default leaves no trace, as the store's.
+fn routing(policy: &RoutingPolicy) -> Option<RoutingDocument> {
+    if *policy == RoutingPolicy::default() {
+        return None;
+    }
+    let texts = |addresses: &[crate::ListenAddress]| addresses.iter().map(ToString::to_string).collect();
+    Some(RoutingDocument {
+        read_write: Some(texts(&policy.read_write)),
+        read_only: Some(texts(&policy.read_only)),
+        proxy_protocol: Some(texts(&policy.proxy_protocol)),
+        socket_dir: policy.socket_dir.as_ref().map(|path| path.to_string_lossy().into_owned()),
+        hold_ms: Some(policy.hold_ms),
+        lag_bound_bytes: Some(policy.lag_bound_bytes),
+        connections_max: Some(policy.connections_max),
+    })
 }
 
 /// The default leaves no trace, so that documents of earlier clusters stay as they are.

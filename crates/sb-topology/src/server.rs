@@ -12,6 +12,8 @@ pub struct Server {
     pub site: SiteName,
     /// Its public address.
     pub ip: Option<IpAddr>,
+    /// Its address in the site's own network, by which the site's other servers reach its WireGuard first.
+    pub lan_ip: Option<IpAddr>,
     /// Its address inside the mesh (`wireguardIp`), on which every service of ours listens.
     pub mesh_address: IpAddr,
     /// Its WireGuard key; [`None`] until the server has made one.

@@ -336,6 +336,31 @@ fn voters_that_cannot_lose_one_are_pointed_out() {
 }
 
 #[test]
+fn the_proxy_is_open_to_this_server_and_its_networks_only_and_an_address_leads_one_way() {
+    let routing = r#"{"routing": {
+        "readWrite": ["0.0.0.0:6432", "127.0.0.1:6433"], "connectionsMax": 0, "proxyProtocol": ["127.0.0.1:7000"]
+    }}"#;
+    assert_snapshot!(of_policy(routing), @"
+    error: `connectionsMax` cannot be `0`
+    at: policy.json line 2, /routing/connectionsMax [value.range]
+    detail: A whole number from 1 to 50000.
+
+    error: no clients come in at `127.0.0.1:7000`
+    at: policy.json line 2, /routing/proxyProtocol/0 [policy.routing.proxy_protocol]
+    hint: Name it in `readWrite` or `readOnly` too.
+
+    error: `readWrite` cannot be `0.0.0.0:6432`
+    at: policy.json line 2, /routing/readWrite/0 [value.form]
+    detail: It is neither of loopback nor of a private network (RFC 1918, RFC 4193).
+
+    error: `127.0.0.1:6433` is used twice
+    at: policy.json line 2, /routing/readWrite/1 [policy.routing.twice]
+    detail: An address leads either to the primary or to a standby.
+    hint: Choose another port for one of the two.
+    ");
+}
+
+#[test]
 fn a_key_with_control_characters_cannot_reach_a_terminal() {
     assert_snapshot!(of_policy(r#"{"\u001b[2J": 1}"#), @r"
     warning: unknown key `\u{1b}[2J` is ignored
@@ -410,4 +435,51 @@ fn a_store_in_etcd_has_to_be_reachable_and_checkable() {
     detail: Not `http://HOST:PORT` or `https://HOST:PORT`.
     "#
     );
+}
+
+#[test]
+fn an_operator_has_a_key_and_an_address_of_its_own() {
+    let network = r#"{"operators": [
+  {"name": "laptop", "publicKey": "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=", "wireguardIp": "10.0.1.1"},
+  {"name": "Tower", "publicKey": "xTIB", "wireguardIp": "10.0.254.2"},
+  {"name": "tower", "publicKey": "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="},
+  {"name": "tablet", "publicKey": "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=", "wireguardIp": "10.0.254.3"}
+]}"#;
+    assert_snapshot!(problems(DATABASE, SITES, network, "{}"), @r#"
+    error: address 10.0.1.1 is used twice
+    at: network.json line 2, /operators/0/wireguardIp [address.twice]
+    detail: It is the mesh address of `a-1` and of operator `laptop`.
+
+    error: `Tower` cannot name an operator
+    at: network.json line 3, /operators/1/name [value.form]
+    detail: Lower-case letters, digits and inner hyphens, at most 63 bytes.
+
+    error: `publicKey` cannot be `xTIB`
+    at: network.json line 3, /operators/1/publicKey [value.form]
+    detail: Not a WireGuard key: 32 bytes are 43 characters of base64 and a `=`.
+
+    error: `wireguardIp` is missing
+    at: network.json line 4, /operators/2 [value.missing]
+
+    error: `laptop` and `tablet` have the same key
+    at: network.json line 5, /operators/3/publicKey [wireguard.key.twice]
+    detail: WireGuard keeps one of two peers with the same key.
+    hint: Make a key on each machine.
+    "#);
+}
+
+#[test]
+fn two_servers_of_a_site_do_not_share_a_lan_address() {
+    let sites = SITES.replacen(
+        r#""wireguardIp": "10.0.1.1"}"#,
+        r#""wireguardIp": "10.0.1.1", "servers": [
+    {"name": "a-1", "ip": "192.0.2.1", "lanIp": "192.168.1.2", "wireguardIp": "10.0.1.1"},
+    {"name": "a-2", "ip": "192.0.2.9", "lanIp": "192.168.1.2", "wireguardIp": "10.0.1.2"}]}"#,
+        1,
+    );
+    assert_snapshot!(of_sites(&sites), @r#"
+    error: address 192.168.1.2 is used twice
+    at: sites.json line 4, /a/servers/1/lanIp [address.twice]
+    detail: It is the LAN address of `a-1` and of `a-2`.
+    "#);
 }

@@ -68,6 +68,9 @@ fn sites(drawn: Vec<DrawnSite>, keys: Vec<String>, disabled: Value) -> Value {
                 server.insert("ip".to_owned(), json!(format!("2001:db8:{number:x}::{at:x}")));
             }
             server.insert("wireguardIp".to_owned(), json!(format!("10.0.{number}.{at}")));
+            if at > 0 {
+                server.insert("lanIp".to_owned(), json!(format!("192.168.0.{at}")));
+            }
             server.insert("name".to_owned(), json!(format!("s{number}-{}", at + 1)));
             if let Some(key) = keys.next() {
                 server.insert("publicKey".to_owned(), json!(key));
@@ -126,10 +129,25 @@ fn policy() -> impl Strategy<Value = Value> {
             members(vec![("mode", Some(json!("async"))), ("fallbackAfterMs", ms.map(Value::from))]);
         Value::Object(settings)
     });
-    (option::of(failover), durability, option::of(backup)).prop_map(|(failover, durability, backup)| {
-        let parts = vec![("failover", failover), ("durability", Some(durability)), ("backup", backup)];
-        Value::Object(members(parts))
-    })
+    let routing =
+        (1024..60_000_u16, 0..3_600_000_u64, option::of("/[a-z]{1,9}")).prop_map(|(port, hold, dir)| {
+            let address = format!("172.17.0.1:{port}");
+            let settings = json!({"readWrite": [address], "proxyProtocol": [address], "holdMs": hold});
+            let Value::Object(mut settings) = settings else { return settings };
+            settings.extend(dir.map(|dir| ("socketDir".to_owned(), json!(dir))));
+            Value::Object(settings)
+        });
+    (option::of(failover), durability, option::of(backup), option::of(routing)).prop_map(
+        |(failover, durability, backup, routing)| {
+            let parts = vec![
+                ("failover", failover),
+                ("durability", Some(durability)),
+                ("backup", backup),
+                ("routing", routing),
+            ];
+            Value::Object(members(parts))
+        },
+    )
 }
 
 fn valid() -> impl Strategy<Value = Valid> {
@@ -140,6 +158,8 @@ fn valid() -> impl Strategy<Value = Valid> {
     let network = (1..=u16::MAX, 1280..8920_u16, select(vec!["auto", "kernel", "userspace"]), "[a-z]{1,15}")
         .prop_map(|(port, mtu, mode, interface)| {
             json!({"publicKey": "", "privateKey": "***STORED_SECURELY***", "listenPort": port, "endpoint": null,
+                "operators": [{"name": "laptop", "publicKey": "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=",
+                    "wireguardIp": "10.255.0.1"}],
                 "mtu": mtu, "mode": mode, "interface": interface})
         });
     let keys =

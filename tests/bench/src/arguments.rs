@@ -24,6 +24,10 @@ pub enum Measurement {
     FalseFailover(FalseFailoverPlan),
     /// What agent and guard cost while nothing happens
     Idle(IdlePlan),
+    /// A TCP stream through our userspace WireGuard, beside boringtun-cli and wireguard-go
+    Mesh(MeshPlan),
+    /// pgbench through our proxy, beside HAProxy, and what a quiet connection costs
+    Proxy(ProxyPlan),
 }
 
 /// `./run bench failover`
@@ -117,6 +121,37 @@ pub struct IdlePlan {
     /// What a commit waits for
     #[arg(long, value_enum, default_value = "async")]
     pub durability: Durability,
+}
+
+/// `./run bench mesh`
+#[derive(Debug, clap::Args)]
+pub struct MeshPlan {
+    /// Write every run and the bars to this file, after each run
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Rounds; in each of them every program has its turn
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub runs: u16,
+    /// How long a stream lasts, in seconds
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u16).range(2..=600))]
+    pub seconds: u16,
+}
+
+/// `./run bench proxy`
+#[derive(Debug, clap::Args)]
+pub struct ProxyPlan {
+    /// Write every run and the bars to this file, after each run
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Rounds; in each of them every way has its turn
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub runs: u16,
+    /// How long pgbench runs each time, in seconds
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u16).range(2..=600))]
+    pub seconds: u16,
+    /// pgbench's scale factor
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub scale: u16,
 }
 
 /// What was asked for, or everything.

@@ -69,7 +69,7 @@ pub trait Cluster {
 
     /// Ends every cut, thaws and switches on what is not running as it should.
     fn put_right(&self) -> anyhow::Result<()> {
-        self.network().links().heal();
+        self.network().links().heal()?;
         for host in self.hosts() {
             match host.power() {
                 Power::On => {}

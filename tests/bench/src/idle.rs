@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use sb_lab::fault::Part;
 use sb_lab::host::Host;
-use sb_lab::options::LabOptions;
+use sb_lab::options::{LabOptions, Mesh};
 use serde::{Deserialize, Serialize};
 
 use crate::arguments::IdlePlan;
@@ -53,15 +53,19 @@ struct Meter {
     guard: Reading,
 }
 
-struct Reading {
-    cpu_seconds: f64,
-    memory_mib: f64,
+/// What a process has used.
+#[derive(Debug, Clone, Copy)]
+pub struct Reading {
+    /// Processor time since its beginning.
+    pub cpu_seconds: f64,
+    /// Resident memory.
+    pub memory_mib: f64,
 }
 
 /// Measures.
 pub async fn measure(plan: &IdlePlan, root: &Path) -> anyhow::Result<()> {
     let mut sheet = Sheet::new("idle")?;
-    let options = LabOptions { durability: plan.durability, ..LabOptions::default() };
+    let options = LabOptions { durability: plan.durability, mesh: Mesh::Off, ..LabOptions::default() };
     let sites = Sites::up(root, "idle", &options).await?;
     eprintln!("six servers are up; nobody writes for {} s", plan.seconds);
     tokio::time::sleep(SETTLE).await;
@@ -102,7 +106,8 @@ impl Meter {
 }
 
 impl Reading {
-    fn of(pid: i32) -> anyhow::Result<Self> {
+    /// Reads it.
+    pub fn of(pid: i32) -> anyhow::Result<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         Ok(Self {

@@ -10,7 +10,9 @@ mod failover;
 mod false_failover;
 mod idle;
 mod machine;
+mod mesh;
 mod peer;
+mod proxy;
 mod sheet;
 mod sites;
 mod statistics;
@@ -65,5 +67,7 @@ async fn measure(arguments: &Arguments, root: &Path) -> anyhow::Result<()> {
         Measurement::Failover(plan) => failover::measure(plan, root).await,
         Measurement::FalseFailover(plan) => false_failover::measure(plan, root).await,
         Measurement::Idle(plan) => idle::measure(plan, root).await,
+        Measurement::Mesh(plan) => mesh::measure(plan),
+        Measurement::Proxy(plan) => proxy::measure(plan, root).await,
     }
 }

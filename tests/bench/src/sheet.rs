@@ -29,7 +29,7 @@ pub struct Bar {
     pub name: String,
     /// What was found.
     pub value: f64,
-    /// The most that is good.
+    /// The most that is good, or the least, as the name says.
     pub limit: f64,
     /// Whether it is.
     pub ok: bool,
@@ -39,6 +39,11 @@ impl Bar {
     /// A figure that must not exceed its limit.
     pub fn at_most(name: String, value: f64, limit: f64) -> Self {
         Self { name, value, limit, ok: value <= limit }
+    }
+
+    /// A figure that must reach its limit.
+    pub fn at_least(name: String, value: f64, limit: f64) -> Self {
+        Self { name, value, limit, ok: value >= limit }
     }
 }
 

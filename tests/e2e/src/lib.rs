@@ -14,11 +14,18 @@ use std::time::Instant;
 
 pub use condition::{eventually, throughout};
 
-use sb_lab::options::Storage;
+use sb_lab::options::{LabOptions, Mesh, Storage};
 use sb_lab::stage::{Inside, Interrupt, Stage, launch_attended};
 
 /// As a shell reports a program that was interrupted.
 const INTERRUPTED: i32 = 130;
+
+/// How the lab of a case is built that does not ask for more: without the mesh, which costs processor time and belongs to
+/// the agent's process, so that what a fault of the agent does to everything else would not show.
+#[must_use]
+pub fn plain_lab() -> LabOptions {
+    LabOptions { mesh: Mesh::Off, ..LabOptions::default() }
+}
 
 /// One test. It fails by panicking.
 pub struct Case {

@@ -9,7 +9,11 @@ use crate::workspace::{Workspace, WorkspaceError, read_text};
 /// Files that may read the time of day: path and what for.
 pub const WALL_CLOCK_FILES: &[(&str, &str)] = &[
     ("crates/sb-client/src/bundle/authority.rs", "the first and last day of a certificate"),
+    ("crates/sb-node/src/mesh/health/prober.rs", "how far the clocks of two servers are apart, for people"),
+    ("crates/sb-node/src/mesh/preshared/file.rs", "how old a preshared key is, for people"),
+    ("crates/sb-node/src/mesh/upkeep.rs", "how old a handshake is, which WireGuard dates by it"),
     ("crates/sb-node/src/operations.rs", "the time that people read beside an event"),
+    ("crates/sb-wireguard/src/userspace/clock.rs", "the date of a handshake, as WireGuard's tools show it"),
 ];
 
 /// The lab is a person's tool on one machine, with one clock.

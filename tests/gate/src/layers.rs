@@ -5,7 +5,7 @@
 //!  3  sb-node ─► every crate of level 1, sb-client       sb-web ─► sb-client, sb-api, sb-topology
 //!     sb-exporter ─► sb-client, sb-api                   sb-lab, tests/* ─► sb-client, sb-api, sb-topology
 //!  2  sb-client ─► sb-api, sb-topology
-//!  1  sb-wireguard   sb-pgrepl   sb-backup   sb-failover   sb-consensus   sb-api     (none knows another)
+//!  1  sb-wireguard   sb-pgrepl   sb-backup   sb-failover   sb-consensus   sb-proxy   sb-api     (none knows another)
 //!  0  sb-topology    sb-pgtypes
 //! ```
 //!
@@ -31,6 +31,9 @@ pub struct Rule {
 /// Pure types of level 0 that every crate above may speak in.
 pub const VOCABULARY: &[&str] = &["sb-pgtypes"];
 
+/// What the tests of every crate may make their hosts of, and nothing that ships.
+pub const TEST_SUPPORTS: &[&str] = &["sb-testnet"];
+
 const LEVEL_0: &[&str] = &["sb-topology", "sb-pgtypes"];
 
 /// The drawing. A crate that it names and that does not exist yet is planned; a package that exists and
@@ -38,11 +41,13 @@ const LEVEL_0: &[&str] = &["sb-topology", "sb-pgtypes"];
 pub const RULES: &[Rule] = &[
     rule("sb-pgtypes", 0, &[]),
     rule("sb-topology", 0, &[]),
+    rule("sb-testnet", 0, &[]),
     rule("sb-wireguard", 1, LEVEL_0),
     rule("sb-pgrepl", 1, LEVEL_0),
     rule("sb-backup", 1, LEVEL_0),
     rule("sb-failover", 1, LEVEL_0),
     rule("sb-consensus", 1, LEVEL_0),
+    rule("sb-proxy", 1, LEVEL_0),
     rule("sb-api", 1, LEVEL_0),
     // The names of servers and sites: a certificate is made for one of them.
     rule("sb-client", 2, &["sb-api", "sb-topology"]),
@@ -58,6 +63,7 @@ pub const RULES: &[Rule] = &[
             "sb-backup",
             "sb-failover",
             "sb-consensus",
+            "sb-proxy",
             "sb-api",
             "sb-client",
             "sb-topology",
@@ -132,6 +138,8 @@ fn check_package(package: &Package, packages: &[Package], rules: &[Rule]) -> Vec
     package
         .dependencies
         .iter()
+        // A crate's tests may ask for itself with another feature; nothing else can depend on itself (cargo refuses it).
+        .filter(|dependency| dependency.name != package.name)
         .filter(|dependency| packages.iter().any(|other| other.name == dependency.name))
         .filter(|dependency| !allows(rule, &dependency.name, dependency.kind))
         .map(|dependency| forbidden(package, &dependency.name, dependency.kind))
@@ -142,7 +150,9 @@ fn allows(rule: &Rule, dependency: &str, kind: DependencyKind) -> bool {
     let shipped = rule.may_use.contains(&dependency) || (rule.level > 0 && VOCABULARY.contains(&dependency));
     match kind {
         DependencyKind::Normal | DependencyKind::Build => shipped,
-        DependencyKind::Dev => shipped || rule.tests_may_use.contains(&dependency),
+        DependencyKind::Dev => {
+            shipped || rule.tests_may_use.contains(&dependency) || TEST_SUPPORTS.contains(&dependency)
+        }
     }
 }
 
@@ -209,6 +219,21 @@ mod tests {
 
         assert_eq!(check(&uses(DependencyKind::Dev), &rules), []);
         assert_eq!(places(&check(&uses(DependencyKind::Normal), &rules)), ["a -> b"]);
+    }
+
+    #[test]
+    fn test_supports_are_for_every_crates_tests_and_for_nothing_that_ships() {
+        let uses = |kind| [package("sb-node", &[("sb-testnet", kind)]), package("sb-testnet", &[])];
+
+        assert_eq!(check(&uses(DependencyKind::Dev), RULES), []);
+        assert_eq!(places(&check(&uses(DependencyKind::Normal), RULES)), ["sb-node -> sb-testnet"]);
+    }
+
+    #[test]
+    fn the_tests_of_a_crate_may_ask_for_the_crate_itself() {
+        let packages = [package("sb-failover", &[("sb-failover", DependencyKind::Dev)])];
+
+        assert_eq!(check(&packages, RULES), []);
     }
 
     #[test]

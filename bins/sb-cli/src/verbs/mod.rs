@@ -2,11 +2,15 @@
 
 mod completions;
 mod config;
+mod dsn;
 mod durability;
 mod events;
 mod explain;
 mod history;
 mod init;
+mod net;
+mod net_keys;
+mod net_matrix;
 mod operations;
 mod pause;
 mod recover;
@@ -41,13 +45,15 @@ pub fn run(cli: Cli, terminal: &mut Terminal) -> Result<ExitCode, Failure> {
         Verb::Config { command: ConfigCommand::Validate { directory } } => {
             config::validate(&directory, output, terminal)?
         }
+        Verb::Dsn(args) => dsn::run(&args, output, terminal)?,
         Verb::Completions { shell } => completions::run(shell, terminal)?,
         Verb::Agent(AgentVerb::Explain { subject: Some(code), .. }) if explain::is_code(&code) => {
             explain::code(&code, output, terminal)?
         }
         Verb::Agent(verb) => runtime()?.block_on(async {
             let connection = Connection::open(&connection).await?;
-            ask(verb, &connection.client, output, terminal).await
+            let ended = ask(verb, &connection.client, output, terminal).await;
+            connection.close(ended).await
         })?,
     };
     Ok(exit.into())
@@ -62,6 +68,7 @@ async fn ask(verb: AgentVerb, client: &Client, output: Output, terminal: &mut Te
         AgentVerb::Durability(args) => durability::run(args, client, output, terminal).await,
         AgentVerb::Recover(args) => recover::run(args, client, output, terminal).await,
         AgentVerb::Server { command } => server::run(command, client, output, terminal).await,
+        AgentVerb::Net { command } => net::run(command, client, output, terminal).await,
         AgentVerb::Pause(args) => pause::pause(args, client, output, terminal).await,
         AgentVerb::Resume => pause::resume(client, output, terminal).await,
         AgentVerb::History => history::run(client, output, terminal).await,

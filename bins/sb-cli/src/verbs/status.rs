@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use sb_api::{
-    FailsafePart, KernelFence, Level, Role, ServerStatus, Status, StoreKind, StoreRole, StoreStatus,
-    SyncState,
+    FailsafePart, KernelFence, Level, ProxyAccess, Role, ServerStatus, Status, StoreKind, StoreRole,
+    StoreStatus, SyncState,
 };
 use sb_client::Client;
 use serde::Serialize;
@@ -52,6 +52,9 @@ fn page(status: &Status, output: Output, colour: Colour) -> String {
     lines.push(String::new());
     let table = if output == Output::Wide { wide(status, colour) } else { narrow(status, colour) };
     lines.push(table.to_string());
+    if output == Output::Wide && status.servers.iter().any(|server| !server.proxy.is_empty()) {
+        lines.extend([String::new(), proxies(status, colour).to_string()]);
+    }
     let problems = status.servers.iter().flat_map(|server| {
         server.problems.iter().map(move |problem| format!("  {}: {problem}", server.name))
     });
@@ -158,6 +161,32 @@ fn wide(status: &Status, colour: Colour) -> Table {
             rtt(server),
             Cell::of(server.incarnation.map(|life| format!("{life:016x}"))),
             Cell::of(server.agent_version.as_ref()),
+        ]);
+    }
+    table
+}
+
+/// Where clients come in, and how many have.
+fn proxies(status: &Status, colour: Colour) -> Table {
+    let titles = ["SERVER", "PROXY", "LEADS TO", "OPEN", "HELD", "ACCEPTED", "CUT", "GIVEN UP", "REFUSED"];
+    let mut table = Table::new(colour, &titles);
+    let all = status.servers.iter().flat_map(|server| server.proxy.iter().map(move |it| (server, it)));
+    for (server, listener) in all {
+        let address = Cell::new(&listener.address);
+        table.row(vec![
+            Cell::new(&server.name),
+            if listener.trouble.is_some() { address.ink(Ink::Red) } else { address },
+            Cell::new(match listener.access {
+                ProxyAccess::ReadWrite => "the primary",
+                ProxyAccess::ReadOnly => "a standby",
+                ProxyAccess::Unknown => "?",
+            }),
+            Cell::new(listener.open.to_string()),
+            Cell::new(listener.held.to_string()),
+            Cell::new(listener.accepted.to_string()),
+            Cell::new(listener.cut.to_string()),
+            Cell::new(listener.held_too_long.to_string()),
+            Cell::new(listener.refused.to_string()),
         ]);
     }
     table

@@ -3,9 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod agent;
+mod connecting;
 mod making;
+mod meshing;
 mod moving;
+mod over_ssh;
 mod pictures;
 mod reaching;
 mod recovering;
+mod sshd;
 mod watching;

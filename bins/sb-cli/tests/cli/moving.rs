@@ -197,3 +197,68 @@ fn a_changed_durability_is_shown_before_it_is_asked_for() {
         r#"POST /v1/durability {"durability":"strict","number":2,"dry_run":true,"expect_primary":"ravena-1"}"#
     );
 }
+
+#[test]
+fn a_key_is_replaced_with_its_steps_told() {
+    let mut done = pictures::operation(OperationState::Done, 3);
+    done.result = Some("the server's public key is AAAA=; every session was made anew within 40 ms".into());
+    let agent = FakeAgent::start().answers("POST /v1/mesh/rotate", 200, &done);
+    assert_snapshot!(agent.run(&["net", "rotate-key", "ravena-1"]), @r"
+    exit: 0
+    stdout:
+    the server's public key is AAAA=; every session was made anew within 40 ms
+    stderr:
+    - `ravena-1` stops PostgreSQL
+    - `burlington-1` takes the lease
+    - the others follow it
+    ");
+    let asked = r#"POST /v1/mesh/rotate {"server":"ravena-1","abandon":false,"dry_run":false}"#;
+    assert_eq!(agent.asked(), [asked]);
+}
+
+#[test]
+fn the_key_of_another_server_is_not_replaced_from_here() {
+    let problem =
+        Problem::refused("mesh.rotation.elsewhere", "cannot replace the WireGuard key of `tucson-1`")
+            .hint("Ask that server itself: sb-cli --ssh tucson-1 net rotate-key");
+    let agent = FakeAgent::start().answers("POST /v1/mesh/rotate", 409, &problem);
+    assert_snapshot!(agent.run(&["net", "rotate-key", "tucson-1"]), @r"
+    exit: 3
+    stderr:
+    error: cannot replace the WireGuard key of `tucson-1`
+    hint: Ask that server itself: sb-cli --ssh tucson-1 net rotate-key
+    ");
+}
+
+#[test]
+fn preshared_keys_are_replaced_with_a_step_a_pair() {
+    let mut done = pictures::operation(OperationState::Done, 3);
+    done.result = Some("1 pair has a new preshared key".into());
+    let agent = FakeAgent::start().answers("POST /v1/mesh/preshared", 200, &done);
+    assert_snapshot!(agent.run(&["net", "rotate-preshared", "ravena-1", "tucson-1"]), @r"
+    exit: 0
+    stdout:
+    1 pair has a new preshared key
+    stderr:
+    - `ravena-1` stops PostgreSQL
+    - `burlington-1` takes the lease
+    - the others follow it
+    ");
+    let asked = r#"POST /v1/mesh/preshared {"of":"ravena-1","with":"tucson-1","abandon":false,"forget":null,"dry_run":false}"#;
+    assert_eq!(agent.asked(), [asked]);
+}
+
+#[test]
+fn the_key_of_a_server_that_was_set_up_anew_is_accepted() {
+    let mut done = pictures::operation(OperationState::Done, 3);
+    done.steps.clear();
+    done.result = Some("all know `tucson-1` by AAAA=, and by no other key".into());
+    let agent = FakeAgent::start().answers("POST /v1/mesh/accept", 200, &done);
+    assert_snapshot!(agent.run(&["net", "accept-key", "tucson-1", "AAAA="]), @r"
+    exit: 0
+    stdout:
+    all know `tucson-1` by AAAA=, and by no other key
+    ");
+    let asked = r#"POST /v1/mesh/accept {"server":"tucson-1","public_key":"AAAA=","dry_run":false}"#;
+    assert_eq!(agent.asked(), [asked]);
+}

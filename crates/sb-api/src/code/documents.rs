@@ -207,6 +207,21 @@ pub(super) const FINDINGS: &[[&str; 3]] = &[
         "Name every member of etcd.",
     ],
     [
+        "policy.routing.twice",
+        "An address of the proxy is given twice, and leads to one place only.",
+        "Choose another port for one of the two.",
+    ],
+    [
+        "policy.routing.addresses",
+        "The proxy is asked to listen on more addresses than it can.",
+        "Leave addresses out: one reaches every client of its network.",
+    ],
+    [
+        "policy.routing.proxy_protocol",
+        "PROXY headers are expected at an address that the proxy does not listen on.",
+        "Name the address in `readWrite` or `readOnly` too.",
+    ],
+    [
         "policy.store.few_endpoints",
         "etcd is asked at fewer than three members, so their loss would fence the primary.",
         "Name every member of etcd.",

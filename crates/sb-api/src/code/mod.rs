@@ -3,7 +3,9 @@
 mod access;
 mod documents;
 mod journal;
+mod preshared;
 mod problems;
+mod serving;
 
 /// One stable dotted code, for a person who has just met it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +66,9 @@ pub fn codes() -> impl Iterator<Item = Code> {
     of(CodeKind::Event, journal::EVENTS)
         .chain(of(CodeKind::Problem, problems::PROBLEMS))
         .chain(of(CodeKind::Problem, access::PROBLEMS))
+        .chain(of(CodeKind::Event, preshared::EVENTS))
+        .chain(of(CodeKind::Event, serving::EVENTS))
+        .chain(of(CodeKind::Problem, preshared::PROBLEMS))
         .chain(findings)
 }
 

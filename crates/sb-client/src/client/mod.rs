@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use hyper::Method;
 use sb_api::{
-    DurabilityRequest, Event, EventsQuery, ExplainQuery, Explanation, FailoverRequest, FailsafeReply,
-    FailsafeRequest, HistoryEntry, JoinAnswer, JoinRequest, Judgement, Operation, PauseRequest, PeerStatus,
-    RecoverRequest, RecoveryPlan, RejoinRequest, ResumeRequest, ServerStatus, Status, SwitchoverRequest,
+    AcceptKeyRequest, DurabilityRequest, Event, EventsQuery, ExplainQuery, Explanation, FailoverRequest,
+    FailsafeReply, FailsafeRequest, HistoryEntry, JoinAnswer, JoinRequest, Judgement, Mesh, MeshPreshared,
+    MeshWord, Operation, PauseRequest, PeerStatus, PresharedAnswer, PresharedBegin, PresharedWord,
+    RecoverRequest, RecoveryPlan, RejoinRequest, ResumeRequest, RotateKeyRequest, RotatePresharedRequest,
+    ServerStatus, ServingQuery, ServingWord, Status, SwitchoverRequest,
 };
 
 pub use call::ANSWER_BYTES_MAX;
@@ -74,6 +76,14 @@ impl Client {
         let path = format!("/v1/events?since={}&wait={}", query.since, query.wait);
         let deadline = self.deadline + Duration::from_secs(query.wait);
         self.call(Method::GET, &path, None::<&()>, deadline).await
+    }
+
+    /// The mesh as the servers see it.
+    ///
+    /// # Errors
+    /// As every call: see [`CallError`].
+    pub async fn mesh(&self) -> Result<Mesh, CallError> {
+        self.get("/v1/mesh").await
     }
 
     /// The changes of primary, oldest first.
@@ -171,6 +181,30 @@ impl Client {
         self.post("/v1/resume", request).await
     }
 
+    /// Replaces the WireGuard key of the server that is asked.
+    ///
+    /// # Errors
+    /// As every call: see [`CallError`].
+    pub async fn rotate_key(&self, request: &RotateKeyRequest) -> Result<Operation, CallError> {
+        self.post("/v1/mesh/rotate", request).await
+    }
+
+    /// Replaces the preshared keys of pairs of servers. The operation goes on after this returns.
+    ///
+    /// # Errors
+    /// As every call: see [`CallError`].
+    pub async fn rotate_preshared(&self, request: &RotatePresharedRequest) -> Result<Operation, CallError> {
+        self.post("/v1/mesh/preshared", request).await
+    }
+
+    /// Has all know a server that is not heard by another WireGuard key.
+    ///
+    /// # Errors
+    /// As every call: see [`CallError`].
+    pub async fn accept_key(&self, request: &AcceptKeyRequest) -> Result<Operation, CallError> {
+        self.post("/v1/mesh/accept", request).await
+    }
+
     /// The operations that the agent remembers, oldest first.
     ///
     /// # Errors
@@ -231,6 +265,40 @@ impl Client {
     /// As every call: see [`CallError`].
     pub async fn peer_status(&self) -> Result<PeerStatus, CallError> {
         self.get("/peer/v1/status").await
+    }
+
+    /// What a peer says that clients may do on it. Waits for another word than the one seen, besides the deadline.
+    ///
+    /// # Errors
+    /// As every call: see [`CallError`].
+    pub async fn serving(&self, query: &ServingQuery) -> Result<ServingWord, CallError> {
+        let path = format!("/peer/v1/serving?seen={}&wait_ms={}", query.seen, query.wait_ms);
+        let deadline = self.deadline + Duration::from_millis(query.wait_ms);
+        self.call(Method::GET, &path, None::<&()>, deadline).await
+    }
+
+    /// What a peer says about the network between the servers.
+    ///
+    /// # Errors
+    /// As every call: see [`CallError`].
+    pub async fn mesh_word(&self) -> Result<MeshWord, CallError> {
+        self.get("/peer/v1/mesh").await
+    }
+
+    /// Tells the other server of a pair what this one, which makes the pair's preshared keys, has of it.
+    ///
+    /// # Errors
+    /// As every call: see [`CallError`].
+    pub async fn preshared(&self, word: &PresharedWord) -> Result<PresharedAnswer, CallError> {
+        self.post("/peer/v1/preshared", word).await
+    }
+
+    /// Asks a peer for new preshared keys of pairs whose keys it makes.
+    ///
+    /// # Errors
+    /// As every call: see [`CallError`].
+    pub async fn begin_preshared(&self, request: &PresharedBegin) -> Result<Vec<MeshPreshared>, CallError> {
+        self.post("/peer/v1/preshared/begin", request).await
     }
 
     /// How a peer judged the succession that began `query.term`, or the last one it judged.

@@ -149,9 +149,7 @@ impl<S: StateMachine, D: Disk, N: Network> Driver<S, D, N> {
             Input::Change(change, reply) => drop(reply.send(self.replica.change(&change))),
             Input::Transfer(to) => self.replica.transfer_leadership(to),
             Input::Stop(done) => {
-                if let Some(successor) = self.replica.best_successor().filter(|_| self.replica.is_leader()) {
-                    self.replica.transfer_leadership(successor);
-                }
+                self.hand_over();
                 let patience = Duration::from_millis(u64::from(self.timings.election_max_ms));
                 self.stopping = Some(Stopping { done, until: Instant::now() + patience });
             }
@@ -169,6 +167,9 @@ impl<S: StateMachine, D: Disk, N: Network> Driver<S, D, N> {
         }
         if *next_tick <= now {
             *next_tick = now + tick;
+        }
+        if self.stopping.is_some() {
+            self.hand_over();
         }
         self.expire(now);
     }
@@ -223,10 +224,17 @@ impl<S: StateMachine, D: Disk, N: Network> Driver<S, D, N> {
         let _ = call.reply.send(Err(error));
     }
 
+    /// Asks the best successor to take over, where this member leads. Whoever was not heard from a moment ago is not
+    /// asked, so that a leader that stops asks again.
+    fn hand_over(&mut self) {
+        if let Some(successor) = self.replica.best_successor().filter(|_| self.replica.is_leader()) {
+            self.replica.transfer_leadership(successor);
+        }
+    }
+
     fn has_stopped(&self, now: Instant) -> bool {
         self.stopping.as_ref().is_some_and(|stopping| {
-            let alone = self.replica.best_successor().is_none();
-            !self.replica.is_leader() || alone || now >= stopping.until
+            !self.replica.is_leader() || self.replica.is_alone() || now >= stopping.until
         })
     }
 

@@ -8,6 +8,9 @@ use super::{Halt, Replica};
 /// A learner that lacks no more than this many entries has caught up.
 const CAUGHT_UP_ENTRIES: u64 = 64;
 
+/// Heartbeats within which whoever is to lead has been heard from: the answer to the last one may be on its way.
+const HAND_OVER_HEARTBEATS_MAX: u64 = 2;
+
 /// What may reach Raft: it trusts its caller, and panics or goes astray on input that no sound peer sends.
 impl<S: StateMachine, D: Disk> Replica<S, D> {
     /// Whether a message may reach Raft at all.
@@ -26,6 +29,8 @@ impl<S: StateMachine, D: Disk> Replica<S, D> {
             // Raft would forward these once more, the last of them with a panic. The asker asks again.
             Propose | ReadIndex | TransferLeader if !self.is_leader() => false,
             Propose => self.admits_all(message),
+            // It names the successor as its sender.
+            TransferLeader => self.may_hand_over_to(message.from),
             _ => self.knows_index(message),
         }
     }
@@ -53,6 +58,13 @@ impl<S: StateMachine, D: Disk> Replica<S, D> {
         {
             self.node.transfer_leader(successor.get());
         }
+    }
+
+    /// Whether a leader has heard of `successor` lately. While it waits for one that is gone it takes no request of anybody,
+    /// for as long as an election lasts.
+    pub(super) fn may_hand_over_to(&self, successor: MemberId) -> bool {
+        let limit = HAND_OVER_HEARTBEATS_MAX * u64::from(self.settings.heartbeat_ticks);
+        self.contact_age(successor).is_some_and(|age| age <= limit)
     }
 
     /// Whether a leader puts a change into the log now; others leave it to the leader.

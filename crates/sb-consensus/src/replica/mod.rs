@@ -324,7 +324,8 @@ impl<S: StateMachine, D: Disk> Replica<S, D> {
 
     /// Asks the leader to hand over to a voter. It may come to nothing: look at who leads and ask again.
     pub fn transfer_leadership(&mut self, to: MemberId) {
-        if self.stalled.is_none() && self.state.membership().is_voter(to) {
+        let possible = !self.is_leader() || self.may_hand_over_to(to);
+        if possible && self.stalled.is_none() && self.state.membership().is_voter(to) {
             self.node.transfer_leader(to.get());
         }
     }
@@ -334,10 +335,17 @@ impl<S: StateMachine, D: Disk> Replica<S, D> {
     pub fn best_successor(&self) -> Option<MemberId> {
         let raft = &self.node.raft;
         let others = self.state.membership().voters().filter(|voter| voter.id.get() != raft.id);
-        let limit = u64::from(self.settings.election_min_ticks);
-        let near = others.filter(|voter| self.contact_age(voter.id).is_some_and(|age| age <= limit));
+        let near = others.filter(|voter| self.may_hand_over_to(voter.id));
         let progress = near.filter_map(|voter| Some((raft.prs().get(voter.id.get())?.matched, voter.id)));
         progress.max().map(|(_, id)| id)
+    }
+
+    /// Whether no other voter was heard from within an election's time: nobody could take over from a leader.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        let limit = u64::from(self.settings.election_min_ticks);
+        let mut others = self.state.membership().voters().filter(|voter| voter.id.get() != self.node.raft.id);
+        !others.any(|voter| self.contact_age(voter.id).is_some_and(|age| age <= limit))
     }
 
     /// Makes the commit index durable as far as possible, so that the next start shows this state at once.

@@ -48,14 +48,14 @@ impl AddressBook {
     }
 }
 
-/// The outbound side: a task and a queue for each lane of each peer, made when first needed.
+/// The outbound side: a task and a queue for each connection of each lane of each peer, made when first needed.
 pub(crate) struct Peers {
     runtime: Handle,
     connector: Arc<dyn Connector>,
     cluster: String,
     member: Member,
     book: Arc<AddressBook>,
-    lanes: HashMap<(MemberId, Lane), Arc<LaneQueue>>,
+    lanes: HashMap<(MemberId, Lane), Vec<Arc<LaneQueue>>>,
     patience: Duration,
 }
 
@@ -75,30 +75,28 @@ impl Peers {
     /// Closes the lanes to everybody who is not a member any more.
     pub(crate) fn keep(&mut self, membership: &Membership) {
         self.book.replicated(membership);
-        self.lanes.retain(|(id, _), queue| {
+        self.lanes.retain(|(id, _), queues| {
             let stays = membership.is_empty() || membership.get(*id).is_some();
             if !stays {
-                queue.close();
+                queues.iter().for_each(|queue| queue.close());
             }
             stays
         });
     }
 
-    fn lane(&mut self, id: MemberId, lane: Lane) -> &LaneQueue {
-        self.lanes.entry((id, lane)).or_insert_with(|| {
-            let queue = Arc::new(LaneQueue::default());
-            let task = LaneTask {
-                queue: Arc::clone(&queue),
-                connector: Arc::clone(&self.connector),
-                hello: Hello::new(self.cluster.clone(), self.member.clone(), lane),
-                book: Arc::clone(&self.book),
-                id,
-                lane,
-                patience: self.patience,
-            };
-            self.runtime.spawn(task.run());
-            queue
-        })
+    fn connection(&self, id: MemberId, lane: Lane) -> Arc<LaneQueue> {
+        let queue = Arc::new(LaneQueue::default());
+        let task = LaneTask {
+            queue: Arc::clone(&queue),
+            connector: Arc::clone(&self.connector),
+            hello: Hello::new(self.cluster.clone(), self.member.clone(), lane),
+            book: Arc::clone(&self.book),
+            id,
+            lane,
+            patience: self.patience,
+        };
+        self.runtime.spawn(task.run());
+        queue
     }
 }
 
@@ -108,14 +106,20 @@ impl Outbox for Peers {
         if let Some(frame) =
             frame::encode(&message).filter(|frame| frame.len() - 4 <= frame::bytes_max(Some(lane)))
         {
-            self.lane(message.to, lane).push(frame);
+            let of = (message.to, lane);
+            if !self.lanes.contains_key(&of) {
+                let connections = (0..lane.connections()).map(|_| self.connection(message.to, lane));
+                let connections = connections.collect();
+                self.lanes.insert(of, connections);
+            }
+            self.lanes[&of].iter().for_each(|queue| queue.push(frame.clone()));
         }
     }
 }
 
 impl Drop for Peers {
     fn drop(&mut self) {
-        self.lanes.values().for_each(|queue| queue.close());
+        self.lanes.values().flatten().for_each(|queue| queue.close());
     }
 }
 
@@ -184,4 +188,68 @@ impl LaneTask {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use tokio::io::DuplexStream;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::replica::MessageKind;
+
+    /// Hands the far end of every connection to the test.
+    struct Ends(mpsc::UnboundedSender<(Lane, DuplexStream)>);
+
+    #[async_trait::async_trait]
+    impl Connector for Ends {
+        async fn connect(&self, _: &Member, lane: Lane) -> io::Result<BoxedStream> {
+            let (near, far) = tokio::io::duplex(1 << 16);
+            self.0.send((lane, far)).map_err(io::Error::other)?;
+            Ok(Box::new(near))
+        }
+    }
+
+    fn member(id: u64) -> Member {
+        Member { id: MemberId::new(id).unwrap(), name: "b".into(), address: "b:1".into() }
+    }
+
+    fn message(kind: MessageKind) -> Message {
+        let (to, from) = (MemberId::new(2).unwrap(), MemberId::new(1).unwrap());
+        let head = postcard::to_allocvec(&(kind, to, from, 3_u64)).unwrap();
+        postcard::from_bytes(&[head.as_slice(), &[0; 10]].concat()).unwrap()
+    }
+
+    async fn first_message(far: &mut DuplexStream) -> Message {
+        let hello = frame::read(far, frame::bytes_max(None)).await.unwrap().unwrap();
+        Hello::decode(&hello).unwrap();
+        let bytes = frame::read(far, frame::bytes_max(None)).await.unwrap().unwrap();
+        frame::decode_message(&bytes).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_urgent_goes_two_ways_and_entries_go_one() {
+        let (sender, mut ends) = mpsc::unbounded_channel();
+        let book = Arc::new(AddressBook::default());
+        book.told(member(2));
+        let patience = Duration::from_secs(5);
+        let runtime = Handle::current();
+        let connector = Arc::new(Ends(sender));
+        let mut peers = Peers::new(runtime, connector, "ours".into(), member(1), book, patience);
+        let (heartbeat, append) = (message(MessageKind::Heartbeat), message(MessageKind::Append));
+        peers.send(heartbeat.clone());
+        peers.send(append.clone());
+        let mut lanes = Vec::new();
+        for _ in 0..3 {
+            let (lane, mut far) = ends.recv().await.unwrap();
+            let expected = if lane == Lane::Urgent { &heartbeat } else { &append };
+            assert_eq!(first_message(&mut far).await, *expected);
+            lanes.push(lane);
+        }
+        lanes.sort();
+        assert_eq!(lanes, [Lane::Urgent, Lane::Urgent, Lane::Bulk]);
+        assert!(ends.try_recv().is_err());
+    }
 }

@@ -143,6 +143,29 @@ fn a_leader_that_leaves_hands_over_first() {
     assert_eq!(simulation.node(simulation.leader().unwrap()).membership().voters().len(), 2);
 }
 
+/// While Raft waits for a successor it refuses every request, for as long as an election lasts.
+#[test]
+fn a_leader_does_not_wait_for_a_successor_that_is_gone() {
+    let mut simulation = Simulation::new(11, 3);
+    simulation.until("the first leader", |s| s.leader().is_some());
+    simulation.grow();
+    let leader = simulation.leader().unwrap();
+    let gone = (leader + 1) % 3;
+    simulation.crash(gone);
+    simulation.run(600);
+    let (successor, others) = (simulation.servers[gone].member.id, 3 - leader - gone);
+    for at in [leader, others] {
+        let node = simulation.servers[at].node.as_mut().unwrap();
+        node.transfer_leadership(successor);
+        simulation.settle(at);
+    }
+    simulation.run(100);
+    let answered = simulation.answered.len();
+    simulation.propose(leader);
+    simulation.run(300);
+    assert_eq!(simulation.answered.len(), answered + 1);
+}
+
 #[test]
 fn a_replica_whose_log_lost_its_end_stops() {
     let mut simulation = Simulation::new(9, 3);

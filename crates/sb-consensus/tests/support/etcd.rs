@@ -1,6 +1,5 @@
 //! A real etcd on loopback, of three members: Debian's `etcd-server`.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -16,6 +15,7 @@ use tempfile::TempDir;
 
 const MEMBERS: usize = 3;
 const READY_WITHIN: Duration = Duration::from_secs(30);
+const LOG_LINES_SHOWN: usize = 20;
 
 /// Three members; all end with this.
 pub struct Etcd {
@@ -68,7 +68,7 @@ impl Trust {
 impl Etcd {
     /// Starts the members and waits until a quorum answers.
     pub async fn start() -> Self {
-        let ports = free_ports(2 * MEMBERS).chunks(2).map(|pair| (pair[0], pair[1])).collect();
+        let ports = sb_testnet::ports(2 * MEMBERS).chunks(2).map(|pair| (pair[0], pair[1])).collect();
         let dir = tempfile::tempdir().unwrap();
         let mut etcd = Self { dir, ports, members: (0..MEMBERS).map(|_| None).collect(), trust: None };
         for at in 0..MEMBERS {
@@ -186,12 +186,23 @@ impl Etcd {
         tokio::time::timeout(Duration::from_secs(2), asked).await.ok()?
     }
 
-    pub async fn ready(&self) {
+    pub async fn ready(&mut self) {
         let begun = Instant::now();
         while self.ask(0, "/v3/kv/range", r#"{"key":"YQ=="}"#).await.is_none() {
-            assert!(begun.elapsed() < READY_WITHIN, "etcd is not ready: {}", self.dir.path().display());
+            for at in 0..MEMBERS {
+                let ended = self.members[at].as_mut().and_then(|child| child.try_wait().unwrap());
+                assert!(ended.is_none(), "etcd member {at} ended, {}:\n{}", ended.unwrap(), self.log(at));
+            }
+            assert!(begun.elapsed() < READY_WITHIN, "etcd is not ready:\n{}", self.log(0));
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// The last lines that a member wrote.
+    fn log(&self, at: usize) -> String {
+        let log = std::fs::read_to_string(self.dir.path().join(format!("{at}.log"))).unwrap();
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n")
     }
 
     pub fn port(&self, at: usize) -> u16 {
@@ -232,10 +243,4 @@ impl Drop for Etcd {
             let _ = child.wait();
         }
     }
-}
-
-/// Ports that were free a moment ago, all different.
-fn free_ports(count: usize) -> Vec<u16> {
-    let held: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    held.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
 }

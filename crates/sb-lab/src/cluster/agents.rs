@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sb_api::{Event, EventsQuery, HistoryEntry, ServerStatus, Status, SwitchoverRequest};
+use sb_api::{Event, EventsQuery, HistoryEntry, Mesh, ServerStatus, Status, SwitchoverRequest};
 use sb_client::{CallError, Client, Target};
 
 use crate::host::Directories;
@@ -10,6 +10,9 @@ use crate::place::Place;
 
 /// Longest wait for one answer. A frozen agent must not hold up the screen.
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
+
+/// Longest wait for an answer that is asked for once, on a busy machine.
+const PATIENT_LIMIT: Duration = Duration::from_secs(10);
 
 /// A client for every server's agent.
 #[derive(Debug, Clone)]
@@ -43,6 +46,14 @@ impl Agents {
     /// As [`Agents::server`].
     pub async fn cluster(&self, place: Place) -> Result<Status, CallError> {
         self.clients[place.index()].status().await
+    }
+
+    /// The mesh as a server's agent knows it.
+    ///
+    /// # Errors
+    /// When it does not answer within ten seconds.
+    pub async fn mesh(&self, place: Place) -> Result<Mesh, CallError> {
+        self.clients[place.index()].clone().deadline(PATIENT_LIMIT).mesh().await
     }
 
     /// What an agent has written into its journal after an entry.

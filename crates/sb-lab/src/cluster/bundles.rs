@@ -9,7 +9,8 @@ use sb_client::state::Secret;
 use sb_topology::{NameError, ServerName, SiteName};
 
 use super::documents;
-use crate::options::LabOptions;
+use super::mesh::MeshKeys;
+use crate::options::{LabOptions, Mesh};
 use crate::place::Place;
 use crate::recorder::Access;
 
@@ -22,6 +23,9 @@ pub enum BundlesError {
     /// The documents could not be written.
     #[error("could not write the lab's documents")]
     Documents(#[source] io::Error),
+    /// WireGuard keys could not be made or put into place.
+    #[error("could not make the servers' WireGuard keys")]
+    Keys(#[source] io::Error),
     /// A server's name is none.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -51,6 +55,7 @@ impl Credentials {
             username: documents::OWNER.to_owned(),
             password: self.password.clone(),
             authority: Some(self.authority.clone()),
+            way: crate::recorder::Way::Direct,
         }
     }
 }
@@ -59,12 +64,20 @@ impl Credentials {
 ///
 /// # Errors
 /// When something cannot be made or written; `root` must not hold bundles yet.
-pub fn make(options: &LabOptions, root: &Path) -> Result<Credentials, BundlesError> {
+pub fn make(options: &LabOptions, agent: &Path, root: &Path) -> Result<Credentials, BundlesError> {
     let password = Secret::random();
     let drafts = root.with_file_name("documents");
-    write_documents(options, password.expose(), &drafts).map_err(BundlesError::Documents)?;
+    let keys = match options.mesh {
+        Mesh::Off => MeshKeys::default(),
+        Mesh::On => MeshKeys::make(agent, &root.with_file_name("keys")).map_err(BundlesError::Keys)?,
+    };
+    write_documents(options, &keys, password.expose(), &drafts).map_err(BundlesError::Documents)?;
     let cluster = cluster(options, password.clone())?;
     make_bundles(&cluster, &drafts, root).map_err(BundlesError::Bundles)?;
+    if options.mesh == Mesh::On {
+        let placed = options.layout.servers().try_for_each(|(place, _)| keys.place(place, root));
+        placed.and_then(|()| keys.place_office(root)).map_err(BundlesError::Keys)?;
+    }
     let operator = root.join("operator");
     Ok(Credentials {
         password: password.expose().to_owned(),
@@ -93,9 +106,14 @@ fn cluster(options: &LabOptions, password: Secret) -> Result<Cluster, NameError>
     })
 }
 
-fn write_documents(options: &LabOptions, password: &str, directory: &Path) -> io::Result<()> {
+fn write_documents(
+    options: &LabOptions,
+    keys: &MeshKeys,
+    password: &str,
+    directory: &Path,
+) -> io::Result<()> {
     fs::create_dir_all(directory)?;
-    for (name, document) in documents::all(options, password) {
+    for (name, document) in documents::all(options, keys, password) {
         fs::write(directory.join(name), serde_json::to_vec_pretty(&document)?)?;
     }
     Ok(())

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::etcd;
+use super::mesh::MeshKeys;
 use crate::layout::Duty;
 use crate::options::{LabOptions, StoreChoice};
 use crate::place::Place;
@@ -15,9 +16,6 @@ pub const OWNER: &str = "show_build";
 
 /// PostgreSQL's port on every server.
 pub const PORT: u16 = 5432;
-
-/// Public addresses of servers, from a block that is nobody's (RFC 5737). Nothing is ever sent there.
-const PUBLIC_NETWORK: &str = "203.0.113";
 
 /// Where the cluster is first started.
 const PRIMARY_SITE: &str = "ravena";
@@ -36,9 +34,31 @@ pub(super) fn bootstrap() -> Place {
     Place::servers().next().expect("the lab has servers")
 }
 
+/// The document that is another on every server when the mesh is on.
+pub(super) const NETWORK: &str = "network.json";
+
 /// File names and contents.
-pub(super) fn all(options: &LabOptions, password: &str) -> [(&'static str, Value); 3] {
-    [("database.json", database(password)), ("sites.json", sites(options)), ("policy.json", policy(options))]
+pub(super) fn all(options: &LabOptions, keys: &MeshKeys, password: &str) -> [(&'static str, Value); 3] {
+    [
+        ("database.json", database(password)),
+        ("sites.json", sites(options, keys)),
+        ("policy.json", policy(options)),
+    ]
+}
+
+/// A server's part in the mesh. Interfaces have the servers' names: the control sockets of all of them are in one
+/// directory, since the servers share a file system.
+pub(super) fn network(place: Place, keys: &MeshKeys) -> Value {
+    json!({
+        "publicKey": keys.of(place),
+        "interface": place.name(),
+        "mode": "userspace",
+        "operators": [{
+            "name": Place::OFFICE.name(),
+            "publicKey": keys.of(Place::OFFICE),
+            "wireguardIp": Place::OFFICE.address().to_string(),
+        }],
+    })
 }
 
 fn database(password: &str) -> Value {
@@ -52,7 +72,7 @@ fn database(password: &str) -> Value {
     })
 }
 
-fn sites(options: &LabOptions) -> Value {
+fn sites(options: &LabOptions, keys: &MeshKeys) -> Value {
     let entries = SITES.iter().zip(1..).filter_map(|((key, name), rank)| {
         let primary = *key == PRIMARY_SITE;
         let servers: Vec<(Place, Duty)> =
@@ -60,27 +80,31 @@ fn sites(options: &LabOptions) -> Value {
         let first = servers.first()?.0;
         let site = json!({
             "name": name,
-            "ip": public_address(first),
+            "ip": first.public_address().to_string(),
             "wireguardIp": first.address().to_string(),
             "subnet": subnet(first),
             "enabled": true,
             "replicationMode": if options.durability.survives_the_primary() { "sync" } else { "async" },
             "role": if primary { "primary" } else { "replica" },
             "priority": rank * 10,
-            "servers": servers.iter().map(|(place, duty)| server(*place, *duty)).collect::<Vec<_>>(),
+            "servers": servers.iter().map(|(place, duty)| server(*place, *duty, keys)).collect::<Vec<_>>(),
         });
         Some(((*key).to_owned(), site))
     });
     Value::Object(entries.collect())
 }
 
-fn server(place: Place, duty: Duty) -> Value {
-    json!({
+fn server(place: Place, duty: Duty, keys: &MeshKeys) -> Value {
+    let mut server = json!({
         "name": place.name(),
-        "ip": public_address(place),
+        "ip": place.public_address().to_string(),
         "wireguardIp": place.address().to_string(),
         "postgres": duty == Duty::Database,
-    })
+    });
+    if let Some(key) = keys.of(place) {
+        server["publicKey"] = key.into();
+    }
+    server
 }
 
 fn policy(options: &LabOptions) -> Value {
@@ -95,10 +119,6 @@ fn policy(options: &LabOptions) -> Value {
     })
 }
 
-fn public_address(place: Place) -> String {
-    format!("{PUBLIC_NETWORK}.{}", place.index() + 1)
-}
-
 fn subnet(place: Place) -> String {
     let [a, b, c, _] = place.address().octets();
     format!("{a}.{b}.{c}.0/24")
@@ -110,7 +130,7 @@ mod tests {
 
     #[test]
     fn every_server_stands_in_the_sites_document_once() {
-        let sites = sites(&LabOptions::default());
+        let sites = sites(&LabOptions::default(), &MeshKeys::default());
         let named: Vec<&str> = SITES
             .iter()
             .flat_map(|(key, _)| sites[key]["servers"].as_array().unwrap())

@@ -4,6 +4,7 @@ mod agents;
 mod bundles;
 mod documents;
 pub mod etcd;
+mod mesh;
 mod programs;
 
 pub use agents::Agents;
@@ -11,4 +12,5 @@ pub use bundles::{BundlesError, Credentials, make};
 pub use documents::{DATABASE, OWNER, PORT};
 pub use programs::{PostgresUser, ProgramsError, find_agent};
 
+pub(crate) use mesh::tunnel;
 pub(crate) use programs::{install_agent, programs_of};

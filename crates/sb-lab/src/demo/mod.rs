@@ -5,6 +5,7 @@
 mod frame;
 mod journal;
 mod map;
+mod mesh;
 mod report;
 mod story;
 mod watch;

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::mesh;
 use super::report::{Report, rounded_seconds, word};
 use super::watch::{StoryError, Watch};
 use super::{Limits, Screen};
@@ -42,9 +43,11 @@ pub async fn play(
     let title = format!("{scenario}, {} durability", options.durability);
     let mut story = Story { lab, scenario, limits, watch: Watch::new(lab, screen, title) };
     let old = story.come_up().await?;
+    story.look_at_the_mesh(old).await?;
     story.begin_writing(old).await?;
     let fault = story.go_wrong(old).await?;
     let back = story.writes_come_back(old).await?;
+    story.look_at_the_mesh(story.primary()).await?;
     let rejoined = story.come_home(old, fault).await?;
     let ledger = story.end_writing();
     let findings = story.compare(&ledger).await?;
@@ -70,6 +73,17 @@ impl Story<'_> {
         self.watch.say(&format!("all sites are up; `{primary}` is primary"));
         self.watch.say_table();
         Ok(primary)
+    }
+
+    /// Where there is a mesh: its sessions, and that nobody else comes in.
+    async fn look_at_the_mesh(&mut self, at: Place) -> Result<(), StoryError> {
+        let Some(visit) = self.lab.visit_from_outside().await? else { return Ok(()) };
+        let mesh = self.lab.agents().mesh(at).await?;
+        self.watch.say(&mesh::headline(&mesh));
+        self.watch.say_lines(mesh::table(&mesh));
+        let refusal = mesh::refusal(&visit);
+        self.watch.say(&refusal);
+        if visit.answered.is_empty() { Ok(()) } else { Err(StoryError::Open { refusal }) }
     }
 
     async fn begin_writing(&mut self, primary: Place) -> Result<(), StoryError> {

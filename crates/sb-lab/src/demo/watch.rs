@@ -40,7 +40,13 @@ pub enum StoryError {
     /// An agent refused what the story asked.
     #[error("could not ask an agent")]
     Agent(#[from] sb_client::CallError),
-    /// The system refused a thread.
+    /// The mesh lets others in than its members.
+    #[error("the mesh is open: {refusal}")]
+    Open {
+        /// Who was answered by whom.
+        refusal: String,
+    },
+    /// The system refused a thread, or a client did not find its way.
     #[error("could not start a client")]
     Client(#[from] std::io::Error),
 }
@@ -87,9 +93,12 @@ impl<'a> Watch<'a> {
 
     /// Shows the whole table to those who only see lines.
     pub(super) fn say_table(&mut self) {
-        for line in super::frame::table(&self.picture) {
-            self.screen.say(&line);
-        }
+        self.say_lines(super::frame::table(&self.picture));
+    }
+
+    /// Shows lines to those who only see lines.
+    pub(super) fn say_lines(&mut self, lines: Vec<String>) {
+        lines.iter().for_each(|line| self.screen.say(line));
     }
 
     pub(super) fn hand_over(&mut self, recorder: Recorder) {

@@ -18,6 +18,21 @@ pub(crate) const PATIENT_LIMIT: Duration = Duration::from_secs(20);
 /// Longest time to read every row back.
 const READ_SECONDS_MAX: u64 = 60;
 
+/// How a client reaches a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Way {
+    /// At the server's own address.
+    #[default]
+    Direct,
+    /// At 127.0.0.1, where the agent beside it listens: whichever server is primary answers.
+    Proxy,
+}
+
+impl Way {
+    /// Where agents listen for clients that write.
+    pub const PROXY_PORT: u16 = 6432;
+}
+
 /// What a client knows of the database. Nothing of the cluster: not who is primary, nor how it is chosen.
 #[derive(Debug, Clone)]
 pub struct Access {
@@ -31,6 +46,8 @@ pub struct Access {
     pub password: String,
     /// The certificate that servers must be able to prove; without one TLS is not used.
     pub authority: Option<PathBuf>,
+    /// How it gets there.
+    pub way: Way,
 }
 
 /// The database did not do what a client asked.
@@ -61,9 +78,13 @@ impl Access {
     /// Opens a session. The calling thread must be in a place of the lab.
     ///
     /// # Errors
-    /// When nobody answers within a second, or the server refuses.
+    /// When nobody answers within a second, or the server refuses. A proxy holds its clients, so there it takes patience.
     pub async fn connect(&self, place: Place) -> Result<PgConnection, AccessError> {
-        self.connect_within(CONNECT_LIMIT, place).await
+        let limit = match self.way {
+            Way::Direct => CONNECT_LIMIT,
+            Way::Proxy => PATIENT_LIMIT,
+        };
+        self.connect_within(limit, place).await
     }
 
     /// Opens a session, with patience: `limit`.
@@ -111,9 +132,13 @@ impl Access {
     }
 
     fn options(&self, place: Place) -> PgConnectOptions {
+        let (host, port) = match self.way {
+            Way::Direct => (place.address(), self.port),
+            Way::Proxy => (std::net::Ipv4Addr::LOCALHOST, Way::PROXY_PORT),
+        };
         let options = PgConnectOptions::new_without_pgpass()
-            .host(&place.address().to_string())
-            .port(self.port)
+            .host(&host.to_string())
+            .port(port)
             .database(&self.database)
             .username(&self.username)
             .password(&self.password)

@@ -86,18 +86,34 @@ impl Ledger {
         self.acknowledgements.iter().filter(|(_, by)| *by == server).map(|(at, _)| *at).max()
     }
 
+    /// How long [`Self::longest_silence`] was.
+    #[must_use]
+    pub fn write_gap(&self, fault: Instant) -> Option<Duration> {
+        self.longest_silence(fault).map(|silence| silence.to.duration_since(silence.from))
+    }
+
     /// The longest time between two consecutive acknowledgements of which the second came after `fault`; nothing
     /// when none came: then writes never came back, which no number can say.
     #[must_use]
-    pub fn write_gap(&self, fault: Instant) -> Option<Duration> {
+    pub fn longest_silence(&self, fault: Instant) -> Option<Silence> {
         let mut times: Vec<Instant> = self.acknowledgements.iter().map(|(at, _)| *at).collect();
         times.sort_unstable();
         let after = times.partition_point(|at| *at <= fault);
         let before = after.checked_sub(1).map_or(fault, |last| times[last]);
         let rest = &times[after..];
         let starts = std::iter::once(before).chain(rest.iter().copied());
-        starts.zip(rest).map(|(from, to)| to.duration_since(from)).max()
+        let silences = starts.zip(rest).map(|(from, to)| Silence { from, to: *to });
+        silences.max_by_key(|silence| silence.to.duration_since(silence.from))
     }
+}
+
+/// A time without acknowledgements, between one and the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Silence {
+    /// The last acknowledgement before.
+    pub from: Instant,
+    /// The first one after.
+    pub to: Instant,
 }
 
 #[cfg(test)]

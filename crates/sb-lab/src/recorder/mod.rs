@@ -10,9 +10,9 @@ mod ledger;
 mod session;
 mod writer;
 
-pub use access::{Access, AccessError};
+pub use access::{Access, AccessError, Way};
 pub use check::{Findings, check};
 pub use finder::Standing;
 pub(crate) use finder::{Need, newest_primary, watch_server};
-pub use ledger::{Ledger, WRITES_MAX, WriteId};
+pub use ledger::{Ledger, Silence, WRITES_MAX, WriteId};
 pub use session::{Recorder, RecorderPlan};

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 
-use super::access::Access;
+use super::access::{Access, Way};
 use super::finder::{Need, Standing, watch_server};
 use super::ledger::Ledger;
 use super::writer::Writer;
@@ -29,6 +29,8 @@ pub struct RecorderPlan {
     pub writers: usize,
     /// Between two writes of one client.
     pub pause: Duration,
+    /// How they get to a server.
+    pub way: Way,
 }
 
 impl RecorderPlan {
@@ -40,13 +42,21 @@ impl RecorderPlan {
             targets: Place::servers().collect(),
             writers: 2,
             pause: Duration::from_millis(40),
+            way: Way::Direct,
         }
     }
 
     /// One client on a server itself that knows nobody else: no cut link takes its session away.
     #[must_use]
     pub fn on_the_server(server: Place) -> Self {
-        Self { from: server, targets: vec![server], writers: 1, pause: Duration::from_millis(10) }
+        let pause = Duration::from_millis(10);
+        Self { from: server, targets: vec![server], writers: 1, pause, way: Way::Direct }
+    }
+
+    /// The same over the server's proxy: wherever the primary is, this client finds it at one address.
+    #[must_use]
+    pub fn behind_the_proxy(server: Place) -> Self {
+        Self { way: Way::Proxy, ..Self::on_the_server(server) }
     }
 }
 
@@ -65,6 +75,7 @@ impl Recorder {
     /// When the thread or its runtime cannot be made.
     pub fn start(network: &Network, access: Access, plan: RecorderPlan) -> io::Result<Self> {
         let namespace = network.namespace(plan.from).handle()?;
+        let access = Access { way: plan.way, ..access };
         let (stop, stopped) = watch::channel(false);
         let (counter, count) = watch::channel(0);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

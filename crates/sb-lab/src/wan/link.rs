@@ -51,8 +51,6 @@ pub(super) enum Refused {
 pub(super) struct Link {
     pub(super) quality: LinkQuality,
     pub(super) cut: bool,
-    /// TCP and UDP ports whose packets are dropped while everything else passes.
-    pub(super) cut_ports: Vec<u16>,
     queued_bytes: usize,
     /// When the last byte accepted so far has left the sender.
     wire_free: Option<Instant>,

@@ -10,5 +10,5 @@ mod router;
 
 pub use carrier::{Carrier, MTU_BYTES, Wan};
 pub use link::{LinkQuality, QUEUE_BYTES_MAX};
-pub use packet::{IPV4_HEADER_BYTES, destination, is_on_port};
+pub use packet::{IPV4_HEADER_BYTES, destination};
 pub use router::{Delivery, Dropped, PortId, Router};

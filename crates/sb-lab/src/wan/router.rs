@@ -11,7 +11,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use super::link::{Link, LinkQuality, Refused};
-use super::packet::{destination, is_on_port};
+use super::packet::destination;
 
 /// A namespace's connection to the router.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -79,9 +79,6 @@ impl Router {
             return Err(Dropped::Dark);
         }
         let link = self.link_index(from, to);
-        if self.links[link].cut_ports.iter().any(|port| is_on_port(&packet, *port)) {
-            return Err(Dropped::Cut);
-        }
         let arrives = self.links[link].accept(packet.len(), now, &mut self.rng).map_err(Dropped::from)?;
         self.under_way.push(Reverse(UnderWay { arrives, order: self.accepted, link, to, packet }));
         self.accepted += 1;
@@ -125,17 +122,10 @@ impl Router {
         self.links[link].cut = true;
     }
 
-    /// Cuts one direction for what belongs to this TCP or UDP port, whichever side has it.
-    pub fn cut_port(&mut self, from: PortId, to: PortId, port: u16) {
-        let link = self.link_index(from, to);
-        self.links[link].cut_ports.push(port);
-    }
-
     /// Undoes every cut. Dark hosts stay dark.
     pub fn heal(&mut self) {
         for link in &mut self.links {
             link.cut = false;
-            link.cut_ports.clear();
         }
     }
 

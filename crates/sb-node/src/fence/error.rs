@@ -1,24 +1,14 @@
 use std::error::Error;
 use std::io;
 
+use crate::nft::NftError;
+
 /// The kernel's fence could not be changed.
 #[derive(Debug, thiserror::Error)]
 pub enum FenceError {
-    /// The program is missing or could not be run.
-    #[error("could not run `nft`")]
-    Program(#[source] io::Error),
-    /// `nft` ran and refused the rules.
-    #[error("`nft` did not accept the rules: {said}")]
-    Rules {
-        /// Its words.
-        said: String,
-    },
-    /// `nft` did not end in time.
-    #[error("`nft` did not end within {limit_s} s")]
-    Timeout {
-        /// How long it was given, in seconds.
-        limit_s: u64,
-    },
+    /// The rules could not be loaded.
+    #[error(transparent)]
+    Rules(#[from] NftError),
     /// There are no rules to renew a lease in.
     #[error("the packet fence is not installed")]
     NotInstalled,

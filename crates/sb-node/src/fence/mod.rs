@@ -24,6 +24,8 @@ use std::time::Duration;
 use netlink::Netlink;
 use ruleset::Verdict;
 
+use crate::nft::{self, NftError};
+
 /// Whether this machine can have the fence. Status pages show the reason; it is never passed over in silence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Availability {
@@ -103,7 +105,7 @@ impl KernelFence {
     ///
     /// [`FenceError`] from `nft`.
     pub async fn open_for_standby(&mut self) -> Result<(), FenceError> {
-        ruleset::load(&ruleset::for_standby()).await
+        Ok(nft::load(&ruleset::for_standby()).await?)
     }
 
     /// Removes every trace. Not having been installed is no error.
@@ -112,14 +114,14 @@ impl KernelFence {
     ///
     /// [`FenceError`] from `nft`.
     pub async fn uninstall(&mut self) -> Result<(), FenceError> {
-        ruleset::load(&ruleset::none()).await
+        Ok(nft::load(&ruleset::none()).await?)
     }
 }
 
 /// Loads rules that reset what may not pass, or, where the kernel cannot, rules that drop it.
 async fn either(rules: impl Fn(Verdict) -> String) -> Result<(), FenceError> {
-    match ruleset::load(&rules(Verdict::Reset)).await {
-        Err(FenceError::Rules { .. }) => ruleset::load(&rules(Verdict::Drop)).await,
-        loaded => loaded,
+    match nft::load(&rules(Verdict::Reset)).await {
+        Err(NftError::Rules { .. }) => Ok(nft::load(&rules(Verdict::Drop)).await?),
+        loaded => Ok(loaded?),
     }
 }

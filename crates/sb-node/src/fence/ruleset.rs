@@ -1,19 +1,10 @@
-//! The rules as text for `nft -f -`; each text is one transaction.
-
-use std::process::Stdio;
-use std::time::Duration;
-
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
-
-use super::error::FenceError;
+//! The rules as text for [`crate::nft`]; each text is one transaction.
 
 /// The table of the fence, family `inet`.
 pub(super) const TABLE: &str = "sb_fence";
 /// The set of ports whose packets may pass.
 pub(super) const SET: &str = "lease";
 const PROBE_TABLE: &str = "sb_fence_probe";
-const NFT_SECONDS_MAX: u64 = 5;
 
 /// What becomes of a packet that may not pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,33 +64,4 @@ fn frame(table: &str) -> String {
          add chain inet {table} output {{ type filter hook output priority filter; policy accept; }}\n\
          flush chain inet {table} output\n"
     )
-}
-
-/// Has `nft` carry out one transaction.
-pub(super) async fn load(rules: &str) -> Result<(), FenceError> {
-    let run = async {
-        let mut nft = Command::new("nft")
-            .args(["-f", "-"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
-        if let Some(mut input) = nft.stdin.take() {
-            input.write_all(rules.as_bytes()).await?;
-        }
-        nft.wait_with_output().await
-    };
-    let limit = Duration::from_secs(NFT_SECONDS_MAX);
-    let output = tokio::time::timeout(limit, run)
-        .await
-        .map_err(|_| FenceError::Timeout { limit_s: NFT_SECONDS_MAX })?
-        .map_err(FenceError::Program)?;
-    if output.status.success() {
-        return Ok(());
-    }
-    // The first line says what; those below it quote the rule.
-    let said = String::from_utf8_lossy(&output.stderr);
-    let said = said.lines().next().map_or_else(|| output.status.to_string(), str::to_owned);
-    Err(FenceError::Rules { said })
 }

@@ -9,7 +9,8 @@
 //! | [`ApiListener`], 8080 | a bearer token says | what the token's scope says |
 //! | [`PeerListener`], 7432 | a certificate of the cluster says which server | peer calls only |
 //!
-//! Health is answered without asking who calls, from memory alone.
+//! Health is answered without asking who calls, from memory alone: on the API's port, on a port of its own
+//! ([`HealthListener`], 8008), and to HAProxy's agent check ([`AgentCheckListener`], 8009).
 
 mod caller;
 mod connection;
@@ -22,7 +23,9 @@ mod view;
 
 pub use caller::{Access, Caller};
 pub use connection::{CONNECTION_SECONDS_MAX, REQUEST_HEAD_SECONDS_MAX, REQUEST_SECONDS_MAX};
-pub use health::{Alive, Health, Kept, Postgres, Serves, health_router};
+pub use health::{
+    AgentCheckListener, Alive, Follows, Health, Kept, Lease, Postgres, Serves, WaitedFor, health_router,
+};
 pub use listener::{
     ApiListener, CONNECTIONS_MAX, HealthListener, ListenError, TLS_HANDSHAKE_SECONDS_MAX, UnixListener,
 };

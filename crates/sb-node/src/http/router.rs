@@ -8,10 +8,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use sb_api::{
-    DurabilityRequest, EVENTS_WAIT_SECONDS_MAX, Event, EventsQuery, ExplainQuery, Explanation,
-    FailoverRequest, FailsafeReply, FailsafeRequest, HistoryEntry, JoinAnswer, JoinRequest, Judgement,
-    Operation, OperationState, PauseRequest, PeerStatus, Problem, RecoverRequest, RecoveryPlan,
-    RejoinRequest, ResumeRequest, ServerStatus, Status, SwitchoverRequest,
+    AcceptKeyRequest, DurabilityRequest, EVENTS_WAIT_SECONDS_MAX, Event, EventsQuery, ExplainQuery,
+    Explanation, FailoverRequest, FailsafeReply, FailsafeRequest, HistoryEntry, JoinAnswer, JoinRequest,
+    Judgement, Mesh, MeshPreshared, MeshWord, Operation, OperationState, PauseRequest, PeerStatus,
+    PresharedAnswer, PresharedBegin, PresharedWord, Problem, RecoverRequest, RecoveryPlan, RejoinRequest,
+    ResumeRequest, RotateKeyRequest, RotatePresharedRequest, ServerStatus, ServingQuery, ServingWord, Status,
+    SwitchoverRequest,
 };
 use sb_client::state::Scope;
 use serde::de::DeserializeOwned;
@@ -35,6 +37,7 @@ pub fn router(view: Arc<dyn AgentView>) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/server", get(server))
         .route("/v1/events", get(events))
+        .route("/v1/mesh", get(mesh))
         .route("/v1/history", get(history))
         .route("/v1/explain", get(explain_cluster))
         .route("/v1/explain/{subject}", get(explain))
@@ -45,12 +48,19 @@ pub fn router(view: Arc<dyn AgentView>) -> Router {
         .route("/v1/recover", post(recover))
         .route("/v1/rejoin", post(rejoin))
         .route("/v1/pause", post(pause))
+        .route("/v1/mesh/rotate", post(rotate_key))
+        .route("/v1/mesh/preshared", post(rotate_preshared))
+        .route("/v1/mesh/accept", post(accept_key))
         .route("/v1/resume", post(resume))
         .route("/v1/operations", get(operations))
         .route("/v1/operations/{id}", get(operation))
         .route("/peer/v1/join", post(join))
         .route("/peer/v1/status", get(peer_status))
         .route("/peer/v1/judged", get(judged))
+        .route("/peer/v1/mesh", get(mesh_word))
+        .route("/peer/v1/preshared", post(preshared))
+        .route("/peer/v1/preshared/begin", post(begin_preshared))
+        .route("/peer/v1/serving", get(serving))
         .route("/peer/v1/failsafe", post(failsafe))
         .method_not_allowed_fallback(wrong_method)
         .with_state(view.clone());
@@ -71,6 +81,11 @@ async fn events(caller: Caller, State(view): View, Asked(query): Asked<EventsQue
     caller.require(Scope::Read)?;
     let wait = Duration::from_secs(query.wait.min(EVENTS_WAIT_SECONDS_MAX));
     Ok(Json(view.events(query.since, wait).await))
+}
+
+async fn mesh(caller: Caller, State(view): View) -> Answer<Mesh> {
+    caller.require(Scope::Read)?;
+    Ok(Json(view.mesh().await))
 }
 
 async fn history(caller: Caller, State(view): View) -> Answer<Vec<HistoryEntry>> {
@@ -161,6 +176,33 @@ async fn resume(
     Ok(Started(view.resume(&caller, request).await?))
 }
 
+async fn rotate_key(
+    caller: Caller,
+    State(view): View,
+    Body(request): Body<RotateKeyRequest>,
+) -> Result<Started, ProblemAnswer> {
+    caller.require(Scope::Admin)?;
+    Ok(Started(view.rotate_key(&caller, request).await?))
+}
+
+async fn rotate_preshared(
+    caller: Caller,
+    State(view): View,
+    Body(request): Body<RotatePresharedRequest>,
+) -> Result<Started, ProblemAnswer> {
+    caller.require(Scope::Admin)?;
+    Ok(Started(view.rotate_preshared(&caller, request).await?))
+}
+
+async fn accept_key(
+    caller: Caller,
+    State(view): View,
+    Body(request): Body<AcceptKeyRequest>,
+) -> Result<Started, ProblemAnswer> {
+    caller.require(Scope::Admin)?;
+    Ok(Started(view.accept_key(&caller, request).await?))
+}
+
 async fn operations(caller: Caller, State(view): View) -> Answer<Vec<Operation>> {
     caller.require(Scope::Read)?;
     Ok(Json(view.operations().await))
@@ -192,6 +234,38 @@ async fn judged(
 ) -> Answer<Option<Judgement>> {
     caller.require_peer()?;
     Ok(Json(view.judged(query)))
+}
+
+async fn mesh_word(caller: Caller, State(view): View) -> Answer<MeshWord> {
+    caller.require_peer()?;
+    Ok(Json(view.mesh_word()))
+}
+
+async fn preshared(
+    caller: Caller,
+    State(view): View,
+    Body(word): Body<PresharedWord>,
+) -> Answer<PresharedAnswer> {
+    let peer = caller.require_peer()?;
+    Ok(Json(view.preshared(peer, word).await?))
+}
+
+async fn begin_preshared(
+    caller: Caller,
+    State(view): View,
+    Body(request): Body<PresharedBegin>,
+) -> Answer<Vec<MeshPreshared>> {
+    let peer = caller.require_peer()?;
+    Ok(Json(view.begin_preshared(peer, request).await?))
+}
+
+async fn serving(
+    caller: Caller,
+    State(view): View,
+    Asked(query): Asked<ServingQuery>,
+) -> Answer<ServingWord> {
+    caller.require_peer()?;
+    Ok(Json(view.serving(query).await))
 }
 
 async fn failsafe(
@@ -256,7 +330,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 }
 
 /// The query of a request, whose faults are problem documents too.
-struct Asked<T>(T);
+pub(super) struct Asked<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
     type Rejection = ProblemAnswer;

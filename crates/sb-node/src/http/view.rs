@@ -2,9 +2,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sb_api::{
-    DurabilityRequest, Event, ExplainQuery, Explanation, FailoverRequest, FailsafeReply, FailsafeRequest,
-    HistoryEntry, JoinAnswer, JoinRequest, Judgement, Operation, PauseRequest, PeerStatus, RecoverRequest,
-    RecoveryPlan, Refused, RejoinRequest, ResumeRequest, ServerStatus, Status, SwitchoverRequest,
+    AcceptKeyRequest, DurabilityRequest, Event, ExplainQuery, Explanation, FailoverRequest, FailsafeReply,
+    FailsafeRequest, HistoryEntry, JoinAnswer, JoinRequest, Judgement, Mesh, MeshPreshared, MeshWord,
+    Operation, PauseRequest, PeerStatus, PresharedAnswer, PresharedBegin, PresharedWord, RecoverRequest,
+    RecoveryPlan, Refused, RejoinRequest, ResumeRequest, RotateKeyRequest, RotatePresharedRequest,
+    ServerStatus, ServingQuery, ServingWord, Status, SwitchoverRequest,
 };
 use sb_topology::ServerName;
 
@@ -35,6 +37,9 @@ pub trait AgentView: Send + Sync + 'static {
     /// Events of the journal with an id above `since`, oldest first, at most
     /// [`sb_api::EVENTS_PER_ANSWER_MAX`]. When there is none, waits up to `wait` for one; then none.
     async fn events(&self, since: u64, wait: Duration) -> Vec<Event>;
+
+    /// The mesh as the servers see it.
+    async fn mesh(&self) -> Mesh;
 
     /// The changes of primary, oldest first.
     async fn history(&self) -> Vec<HistoryEntry>;
@@ -72,6 +77,15 @@ pub trait AgentView: Send + Sync + 'static {
     /// Let a server back in that a recovery has given up.
     async fn rejoin(&self, by: &Caller, request: RejoinRequest) -> Refused<Operation>;
 
+    /// Replace this server's own WireGuard key, or end that before the interface has gone over.
+    async fn rotate_key(&self, by: &Caller, request: RotateKeyRequest) -> Refused<Operation>;
+
+    /// Replace the preshared keys of pairs of servers.
+    async fn rotate_preshared(&self, by: &Caller, request: RotatePresharedRequest) -> Refused<Operation>;
+
+    /// Have all know a server that is not heard by another WireGuard key.
+    async fn accept_key(&self, by: &Caller, request: AcceptKeyRequest) -> Refused<Operation>;
+
     /// The operations that are remembered, oldest first.
     async fn operations(&self) -> Vec<Operation>;
 
@@ -83,6 +97,23 @@ pub trait AgentView: Send + Sync + 'static {
 
     /// What this server tells a peer about itself.
     async fn peer_status(&self, peer: &ServerName) -> PeerStatus;
+
+    /// What this server tells a peer about the network between them, from memory.
+    fn mesh_word(&self) -> MeshWord;
+
+    /// Follow what `peer` says of the preshared key that it shares with this server; the answer is on disk. Refused unless
+    /// `peer` makes the keys of that pair.
+    async fn preshared(&self, peer: &ServerName, word: PresharedWord) -> Refused<PresharedAnswer>;
+
+    /// Begin to replace preshared keys that this server makes, for `peer`.
+    async fn begin_preshared(
+        &self,
+        peer: &ServerName,
+        request: PresharedBegin,
+    ) -> Refused<Vec<MeshPreshared>>;
+
+    /// What clients may do here; waits for another word than the one seen.
+    async fn serving(&self, query: ServingQuery) -> ServingWord;
 
     /// Whether this server promises `peer`, which goes on without the store, not to take over.
     async fn failsafe(&self, peer: &ServerName, request: FailsafeRequest) -> FailsafeReply;

@@ -1,6 +1,7 @@
 //! Carries out the machine's operations, one at a time.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex as StdMutex};
 
@@ -10,6 +11,7 @@ use sb_failover::{ClusterRecord, Command, OpFailure, OpId, OpOutput};
 use sb_pgrepl::{ClientAccess, Desired, Instance};
 use sb_topology::{Server, ServerName, Topology};
 use tokio::sync::{Mutex, Notify, watch};
+use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::desired;
@@ -31,6 +33,8 @@ pub struct DriverConfig {
     pub secrets: Secrets,
     /// PostgreSQL's settings of the operator's choice.
     pub settings: BTreeMap<String, String>,
+    /// Mesh addresses of people's machines that may enter the mesh.
+    pub operators: Vec<IpAddr>,
     /// The data directory.
     pub data_dir: PathBuf,
     /// PostgreSQL on this server.
@@ -60,6 +64,8 @@ pub struct Driver {
     current: Arc<StdMutex<Option<(OpId, CancellationToken)>>>,
     access: Arc<StdMutex<ClientAccess>>,
     nudge: Arc<Notify>,
+    /// Ended by the next operation: it reloads PostgreSQL, and no operation may find half of its files loaded.
+    pub(super) hastening: Arc<StdMutex<Option<AbortHandle>>>,
     pub(super) vain_starts: VainStarts,
 }
 
@@ -73,6 +79,7 @@ impl Driver {
             current: Arc::default(),
             access: Arc::new(StdMutex::new(ClientAccess::Open)),
             nudge: Arc::default(),
+            hastening: Arc::default(),
             vain_starts: VainStarts::default(),
         }
     }
@@ -151,6 +158,9 @@ impl Driver {
             return Err(OpFailure::Cancelled);
         }
         self.config.guard.works_since(fences);
+        if let Some(hastening) = self.hastening.lock().expect("nothing panics while it is held").take() {
+            hastening.abort();
+        }
         match command {
             Command::StartPrimary { term, sync, .. } => self.start_primary(term, &sync).await,
             Command::StartStandby { upstream, .. } => self.start_standby(upstream.as_ref()).await,
@@ -203,7 +213,7 @@ impl Driver {
             system_identifier,
             &config.settings,
             &config.data_dir,
-            access,
+            (access, &config.operators),
         )
         .map_err(|error| failed(&error))
     }

@@ -11,6 +11,7 @@ mod operations;
 mod postmaster;
 mod vain_starts;
 
+pub(crate) use driver::chain;
 pub use driver::{Driver, DriverConfig};
 pub use housekeeping::Housekeeping;
 pub use observe::{Seen, Watcher};

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sb_failover::{Broken, DataDirectory, Event, Follower, Observation, Processes, Role, State};
+use sb_consensus::Applied;
+use sb_failover::{
+    Broken, ClusterRecord, DataDirectory, Event, Follower, Observation, Processes, Role, State,
+};
 use sb_pgrepl::{DataIdentity, Observer, Silence, Status};
 use sb_topology::ServerName;
 use tokio::sync::watch;
@@ -91,6 +94,8 @@ impl Watcher {
 
     /// Runs until `stop`.
     pub async fn run(mut self, stop: CancellationToken) {
+        let mut record = self.driver.config.record.clone();
+        let me = self.driver.config.me.name.clone();
         loop {
             let epoch = self.teller.epoch().await;
             let seen = self.look().await;
@@ -103,10 +108,12 @@ impl Watcher {
                 continue;
             }
             let pause = self.pause();
+            let is_named = self.is_to_be_primary();
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.guard.changed() => {}
                 () = self.driver.ended() => self.local = None,
+                () = is_named_in(&mut record, &me), if !is_named => {}
                 changed = self.state.changed() => match changed {
                     Ok(()) => self.state_since = Instant::now(),
                     Err(_) => return,
@@ -116,10 +123,19 @@ impl Watcher {
         }
     }
 
-    /// A state that lasts is quiet, whatever it is: without a majority a server may be frozen for hours.
+    /// A state that lasts is quiet, whatever it is: without a majority a server may be frozen for hours. The receiver
+    /// of a hand-over is not: it must have the end of the log, and writes are away until that is seen.
     fn pause(&self) -> Duration {
+        if *self.state.borrow() == State::Following && self.is_to_be_primary() {
+            return Duration::from_millis(BUSY_MS);
+        }
         let lasts = self.state_since.elapsed() > Duration::from_millis(LASTING_MS);
         Duration::from_millis(if lasts || quiet(*self.state.borrow()) { QUIET_MS } else { BUSY_MS })
+    }
+
+    fn is_to_be_primary(&self) -> bool {
+        let config = &self.driver.config;
+        names(&config.record.borrow().view, &config.me.name)
     }
 
     async fn look(&mut self) -> Seen {
@@ -269,5 +285,19 @@ const fn quiet(state: State) -> bool {
         | State::Draining
         | State::Fencing
         | State::Releasing => false,
+    }
+}
+
+/// Whether a hand-over names `server`.
+fn names(record: &ClusterRecord, server: &ServerName) -> bool {
+    let asked = record.transfer.as_ref().and_then(|transfer| transfer.to.as_ref());
+    let released = record.lease.as_ref().and_then(|lease| lease.released.as_ref()?.to.as_ref());
+    asked == Some(server) || released == Some(server)
+}
+
+/// Returns when a hand-over names `server`; never, once there are no more records.
+async fn is_named_in(record: &mut watch::Receiver<Applied<Arc<ClusterRecord>>>, server: &ServerName) {
+    if record.wait_for(|applied| names(&applied.view, server)).await.is_err() {
+        std::future::pending::<()>().await;
     }
 }

@@ -27,6 +27,10 @@ const LOOK_MS_MAX: u64 = 2_000;
 /// Longest time to stop receiving and replay what is on disk, in milliseconds.
 const FREEZE_MS_MAX: u64 = 5_000;
 
+/// For how long a re-pointed standby is kept from waiting between its attempts, in milliseconds: a promotion and a few
+/// round trips to the farthest site.
+const HASTEN_MS_MAX: u64 = 2_000;
+
 /// Longest time for a changed set of synchronous standbys to be in force, in milliseconds.
 const SYNC_MS_MAX: u64 = 5_000;
 
@@ -172,12 +176,28 @@ impl Driver {
             Some(name) => {
                 let upstream = self.upstream(name, self.slot_of(name))?;
                 self.instance().follow(&upstream).await.map_err(|e| failed(&e))?;
+                self.hasten_streaming();
             }
             None => {
                 self.instance().freeze(ms(FREEZE_MS_MAX)).await.map_err(|e| failed(&e))?;
             }
         }
         Ok(OpOutput::Nothing)
+    }
+
+    /// Beside the operations: whom this server follows now may not be promoted yet, and synchronously clients wait until a
+    /// standby has what it wrote.
+    fn hasten_streaming(&self) {
+        if !self.config.record.borrow().view.sync.durability.is_synchronous() {
+            return;
+        }
+        let instance = self.instance().clone();
+        let hastening = tokio::spawn(async move {
+            if let Err(error) = instance.hasten_streaming(ms(HASTEN_MS_MAX)).await {
+                tracing::debug!(error = %chain(&error), "could not look after a standby that was re-pointed");
+            }
+        });
+        *self.hastening.lock().expect("nothing panics while it is held") = Some(hastening.abort_handle());
     }
 
     /// A planned stop: a checkpoint first, so that the shutdown's own is short. A checkpoint that takes over half of the
@@ -205,8 +225,11 @@ impl Driver {
 
     pub(super) async fn promote(&self, term: Term, timeline: TimelineId, limit: Duration) -> Ended {
         self.set_access(ClientAccess::Closed);
-        let instance = self.instance();
-        instance.configure(&self.desired()?).await.map_err(|e| failed(&e))?;
+        let (instance, desired) = (self.instance(), self.desired()?);
+        // The standbys that come next need their slots, and clients will be waiting for them. A promotion that fails ends in
+        // a new start as a standby, which drops the slots.
+        let (configured, ()) = tokio::join!(instance.configure(&desired), self.reconcile_slots());
+        configured.map_err(|e| failed(&e))?;
         // Who is in already would be a writer from the promotion on, before anything says that writes may be confirmed.
         instance.end_client_sessions(ms(SESSIONS_END_MS_MAX)).await.map_err(|e| failed(&e))?;
         let client = self.config.guard.client().map_err(|e| failed(&e))?;
@@ -214,8 +237,6 @@ impl Driver {
         announced.map_err(|e| failed(&GuardLinkError::from(e)))?;
         let position = instance.promote(timeline, limit).await.map_err(|e| failed(&e))?;
         instance.prove_commits_wait(ms(SYNC_MS_MAX)).await.map_err(|e| failed(&e))?;
-        // The standbys need their slots before they can stream; clients may be waiting for them.
-        self.reconcile_slots().await;
         Ok(OpOutput::Promoted(position.lineage))
     }
 

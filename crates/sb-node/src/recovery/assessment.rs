@@ -294,7 +294,7 @@ mod tests {
             for name in names {
                 record.members.insert(name.parse().unwrap(), member(name.split('-').next().unwrap()));
             }
-            record.lineage = Some(LineageInForce { term: Term::new(4), lineage: Lineage::first() });
+            record.lineage = Some(LineageInForce::promoted(Term::new(4), Lineage::first()));
             let sights = vec![
                 sight(names[0], false, 0),
                 sight(names[1], false, 0),

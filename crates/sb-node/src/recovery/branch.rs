@@ -190,6 +190,7 @@ mod tests {
     fn status(generation: u64) -> PeerStatus {
         let store = StoreWord { generation, holder: None, term: 1, holder_position: None };
         PeerStatus {
+            mesh: None,
             cluster_id: "id".into(),
             server: ServerStatus::unknown("x", "x"),
             applied_index: Some(1),

@@ -1,24 +1,30 @@
 //! The agent as its API shows it: answers put together from what the runtime, PostgreSQL, the guard, the store and
 //! the peers said last.
 
+mod acceptance;
 mod cluster;
 mod durability;
 mod explain;
 mod judged;
 mod manual;
+mod mesh;
+mod preshared;
 mod recovery;
 mod requests;
+mod rotation;
 mod server;
+mod serving;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use sb_api::{
-    DurabilityRequest, EVENTS_PER_ANSWER_MAX, Event, ExplainQuery, Explanation, FailoverRequest,
-    FailsafeReply, FailsafeRequest, HistoryEntry, JoinAnswer, JoinRequest, Judgement, Operation,
-    PauseRequest, PeerStatus, RecoverRequest, RecoveryPlan, Refused, RejoinRequest, ResumeRequest,
-    ServerStatus, Status, SwitchoverRequest,
+    AcceptKeyRequest, DurabilityRequest, EVENTS_PER_ANSWER_MAX, Event, ExplainQuery, Explanation,
+    FailoverRequest, FailsafeReply, FailsafeRequest, HistoryEntry, JoinAnswer, JoinRequest, Judgement, Mesh,
+    MeshPreshared, MeshWord, Operation, PauseRequest, PeerStatus, PresharedAnswer, PresharedBegin,
+    PresharedWord, RecoverRequest, RecoveryPlan, Refused, RejoinRequest, ResumeRequest, RotateKeyRequest,
+    RotatePresharedRequest, ServerStatus, ServingQuery, ServingWord, Status, SwitchoverRequest,
 };
 use sb_client::state::Identity;
 use sb_consensus::Store;
@@ -29,13 +35,15 @@ use tokio::sync::watch;
 use crate::boottime;
 use crate::failsafe_line::FailsafeLine;
 use crate::guard_link::GuardLink;
-use crate::http::{AgentView, Alive, Caller, Health, Kept, Postgres, Serves};
+use crate::http::{AgentView, Alive, Caller, Health, Kept, Lease, Postgres, Serves};
 use crate::journal::Journal;
 use crate::membership;
+use crate::mesh::Knowledge;
 use crate::operations::Operations;
 use crate::packet_fence::PacketFence;
 use crate::peers::Peers;
 use crate::postgres::Seen;
+use crate::proxy::ProxyLine;
 use crate::recovery::to_wire;
 use crate::replicated::Replicated;
 use crate::runtime::Turn;
@@ -69,8 +77,12 @@ pub struct Agent {
     pub operations: Operations,
     /// Where primaries without a store ask, and are answered.
     pub failsafe: FailsafeLine,
+    /// The mesh, where the agent brought its interface up.
+    pub mesh: Option<Knowledge>,
     /// What is wrong here.
     pub troubles: Arc<Troubles>,
+    /// Where this server's clients find the primary and the standbys.
+    pub proxy: Arc<ProxyLine>,
     /// What a recovery of the store needs.
     pub recovery: RecoveryLine,
 }
@@ -89,6 +101,11 @@ impl Agent {
         let peers = self.peers.look().await;
         let servers = self.cluster_status(&peers).servers;
         servers.into_iter().find(|server| server.role == sb_api::Role::Primary).map(|server| server.name)
+    }
+
+    /// Whether the lease in force is this server's, and holds.
+    fn holds(&self, record: &ClusterRecord) -> bool {
+        record.holder() == Some(&self.me.name) && self.lease_holds()
     }
 
     /// Whether this server's lease holds at this moment, by its own clock: the guard's deadline lies ahead.
@@ -115,8 +132,11 @@ impl AgentView for Agent {
             alive,
             postgres: if role.is_some() { Postgres::Runs } else { Postgres::Down },
             serves,
+            lease: if self.holds(&record) { Lease::Held } else { Lease::Elsewhere },
+            follows: self.follows(),
             promise: if record.lease.is_some() && record.sync.degraded { Kept::No } else { Kept::Yes },
             failsafe: self.failsafe_part(),
+            site: Some(self.me.site.clone()),
         }
     }
 
@@ -137,6 +157,11 @@ impl AgentView for Agent {
         }
         let _ = tokio::time::timeout(wait, newest.wait_for(|id| *id > since)).await;
         self.journal.since(since, EVENTS_PER_ANSWER_MAX)
+    }
+
+    async fn mesh(&self) -> Mesh {
+        let peers = self.peers.look().await;
+        self.mesh_of_all(&peers)
     }
 
     async fn history(&self) -> Vec<HistoryEntry> {
@@ -187,6 +212,18 @@ impl AgentView for Agent {
         self.request_rejoin(by, request).await
     }
 
+    async fn rotate_key(&self, by: &Caller, request: RotateKeyRequest) -> Refused<Operation> {
+        self.request_rotation(by, request).await
+    }
+
+    async fn rotate_preshared(&self, by: &Caller, request: RotatePresharedRequest) -> Refused<Operation> {
+        self.request_preshared(by, request).await
+    }
+
+    async fn accept_key(&self, by: &Caller, request: AcceptKeyRequest) -> Refused<Operation> {
+        self.request_acceptance(by, request).await
+    }
+
     async fn operations(&self) -> Vec<Operation> {
         let writable = self.writable().await;
         self.operations.all(&self.record(), writable.as_deref())
@@ -211,7 +248,28 @@ impl AgentView for Agent {
             term: self.handovers().pop(),
             position: self.own_position().as_ref().map(to_wire),
             store: (applied > 0).then(|| self.store_word()),
+            mesh: self.mesh.as_ref().and_then(Knowledge::status),
         }
+    }
+
+    fn mesh_word(&self) -> MeshWord {
+        self.mesh.as_ref().map(Knowledge::word).unwrap_or_default()
+    }
+
+    async fn preshared(&self, peer: &ServerName, word: PresharedWord) -> Refused<PresharedAnswer> {
+        self.follow_preshared(peer, word).await
+    }
+
+    async fn begin_preshared(
+        &self,
+        peer: &ServerName,
+        request: PresharedBegin,
+    ) -> Refused<Vec<MeshPreshared>> {
+        self.begin_preshared_for(peer, request).await
+    }
+
+    async fn serving(&self, query: ServingQuery) -> ServingWord {
+        self.serving_word(&query).await
     }
 
     async fn failsafe(&self, peer: &ServerName, request: FailsafeRequest) -> FailsafeReply {

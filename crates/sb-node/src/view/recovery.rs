@@ -163,7 +163,7 @@ impl Agent {
         Ok(self.done(operation, result).await)
     }
 
-    fn known_server(&self, text: &str) -> Refused<ServerName> {
+    pub(super) fn known_server(&self, text: &str) -> Refused<ServerName> {
         let known = text.parse().ok().filter(|name| self.topology.server(name).is_some());
         known.ok_or_else(|| {
             let names: Vec<_> = self.topology.servers().map(|server| server.name.to_string()).collect();

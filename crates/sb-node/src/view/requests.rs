@@ -27,15 +27,13 @@ impl Agent {
         by: &Caller,
         request: SwitchoverRequest,
     ) -> Refused<Operation> {
-        let peers = self.peers.look().await;
-        let status = self.cluster_status(&peers);
-        let mut gates = self.common_gates(&status, request.expect_primary.as_deref());
-        let primary = status.cluster.primary.as_deref();
-        gates.push(gate("primary", primary.unwrap_or("none"), "one holds the lease", primary.is_some()));
         let to = request.to.as_deref().map(|text| self.target(text)).transpose()?;
-        match &to {
-            Some(to) => gates.extend(self.switchover_gates(&status, to)),
-            None => gates.push(self.any_candidate(&status)),
+        let mut status = self.cluster_status(&self.peers.look().await);
+        let mut gates = self.gates_of_switchover(&status, &request, to.as_ref());
+        // A server that came back a moment ago may be ready by its own word, and not yet by the one heard here last.
+        if gates.iter().any(|gate| !gate.ok) {
+            status = self.cluster_status(&self.peers.look_afresh().await);
+            gates = self.gates_of_switchover(&status, &request, to.as_ref());
         }
         let title = to
             .as_ref()
@@ -195,6 +193,22 @@ impl Agent {
 }
 
 impl Agent {
+    fn gates_of_switchover(
+        &self,
+        status: &Status,
+        request: &SwitchoverRequest,
+        to: Option<&ServerName>,
+    ) -> Vec<Gate> {
+        let mut gates = self.common_gates(status, request.expect_primary.as_deref());
+        let primary = status.cluster.primary.as_deref();
+        gates.push(gate("primary", primary.unwrap_or("none"), "one holds the lease", primary.is_some()));
+        match to {
+            Some(to) => gates.extend(self.switchover_gates(status, to)),
+            None => gates.push(self.any_candidate(status)),
+        }
+        gates
+    }
+
     fn switchover_gates(&self, status: &Status, to: &ServerName) -> Vec<Gate> {
         let mut gates = failover_gates(status, to);
         let server = of(status, to);

@@ -9,6 +9,7 @@ use sb_pgtypes::Lsn;
 
 use super::Agent;
 use crate::guard::{BootNanos, Postmaster};
+use crate::http::{Follows, WaitedFor};
 use crate::membership::store_roles;
 use crate::packet_fence::Passage;
 use crate::words;
@@ -42,6 +43,7 @@ impl Agent {
         }
         own.problems = self.own_problems();
         own.failsafe = self.failsafe_part();
+        own.proxy = self.proxy.numbers();
         own
     }
 
@@ -63,8 +65,22 @@ impl Agent {
         };
     }
 
+    /// For health checks: a standby with a receiver at work.
+    pub(super) fn follows(&self) -> Option<Follows> {
+        let seen = self.seen.borrow().clone();
+        let status = seen.status.as_ref().filter(|s| s.role == sb_pgrepl::Role::Standby)?;
+        seen.observation.as_ref()?.streaming_from.as_ref()?;
+        let received = status.position.as_ref().map(|position| position.flushed);
+        let waited_for = self.sync_state() == Some(SyncState::Quorum);
+        Some(Follows {
+            waited_for: if waited_for { WaitedFor::Yes } else { WaitedFor::No },
+            write_lag_bytes: self.lag(received),
+            apply_lag_bytes: self.lag(status.replayed),
+        })
+    }
+
     /// Against the primary's position at its last renewal; nothing is known before the first, or cut off from the store.
-    fn lag(&self, flushed: Option<Lsn>) -> Option<u64> {
+    pub(super) fn lag(&self, flushed: Option<Lsn>) -> Option<u64> {
         if self.store_status().majority != Some(true) {
             return None;
         }

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sb_api::{
-    ClusterStatus, Durability, DurabilityRequest, Event, ExplainQuery, Explanation, FailoverRequest,
-    FailsafeReason, FailsafeReply, FailsafeRequest, Gate, HistoryEntry, JoinAnswer, JoinRequest, Judgement,
-    Level, Operation, OperationState, PauseRequest, PeerStatus, Problem, RecoverRequest, RecoveryPlan,
-    Refused, RejoinRequest, ResumeRequest, SCHEMA_VERSION, ServerStatus, Status, StoreStatus,
-    SwitchoverRequest, Verdict,
+    AcceptKeyRequest, ClusterStatus, Durability, DurabilityRequest, Event, ExplainQuery, Explanation,
+    FailoverRequest, FailsafeReason, FailsafeReply, FailsafeRequest, Gate, HistoryEntry, JoinAnswer,
+    JoinRequest, Judgement, Level, Mesh, MeshPreshared, MeshSight, MeshWord, Operation, OperationState,
+    PauseRequest, PeerStatus, PresharedAnswer, PresharedBegin, PresharedWord, Problem, RecoverRequest,
+    RecoveryPlan, Refused, RejoinRequest, ResumeRequest, RotateKeyRequest, RotatePresharedRequest,
+    SCHEMA_VERSION, ServerStatus, Status, StoreStatus, SwitchoverRequest, Verdict,
 };
 use sb_client::bundle::{Cluster, ClusterServer, make_bundles};
 use sb_node::http::{AgentView, Caller, Health};
@@ -52,7 +53,7 @@ pub fn operation(state: OperationState) -> Operation {
 #[async_trait]
 impl AgentView for FakeAgent {
     fn health(&self) -> Health {
-        *self.health.lock().unwrap()
+        self.health.lock().unwrap().clone()
     }
 
     async fn server(&self) -> ServerStatus {
@@ -103,6 +104,10 @@ impl AgentView for FakeAgent {
             detail: None,
         };
         if since < 1 { vec![event] } else { vec![] }
+    }
+
+    async fn mesh(&self) -> Mesh {
+        Mesh { observer: "ravena-1".into(), servers: vec![] }
     }
 
     async fn history(&self) -> Vec<HistoryEntry> {
@@ -177,6 +182,21 @@ impl AgentView for FakeAgent {
         Ok(operation(OperationState::Done))
     }
 
+    async fn rotate_key(&self, by: &Caller, request: RotateKeyRequest) -> Refused<Operation> {
+        self.note(by, request);
+        Ok(operation(OperationState::Running))
+    }
+
+    async fn rotate_preshared(&self, by: &Caller, request: RotatePresharedRequest) -> Refused<Operation> {
+        self.note(by, request);
+        Ok(operation(OperationState::Running))
+    }
+
+    async fn accept_key(&self, by: &Caller, request: AcceptKeyRequest) -> Refused<Operation> {
+        self.note(by, request);
+        Ok(operation(OperationState::Done))
+    }
+
     async fn operations(&self) -> Vec<Operation> {
         vec![operation(OperationState::Running)]
     }
@@ -190,12 +210,37 @@ impl AgentView for FakeAgent {
         Ok(JoinAnswer::Elsewhere { leader: "ravena-2".into(), address: None })
     }
 
+    async fn preshared(&self, peer: &ServerName, word: PresharedWord) -> Refused<PresharedAnswer> {
+        self.note(peer, &word);
+        Ok(PresharedAnswer { revision: word.revision, kept: word.kept, next: None })
+    }
+
+    async fn begin_preshared(
+        &self,
+        peer: &ServerName,
+        request: PresharedBegin,
+    ) -> Refused<Vec<MeshPreshared>> {
+        self.note(peer, request);
+        Ok(vec![])
+    }
+
     async fn failsafe(&self, _: &ServerName, _: FailsafeRequest) -> FailsafeReply {
         FailsafeReply::No { reason: FailsafeReason::Unknowing }
     }
 
+    async fn serving(&self, query: sb_api::ServingQuery) -> sb_api::ServingWord {
+        self.note("serving", (query.seen, query.wait_ms));
+        sb_api::ServingWord::default()
+    }
+
+    fn mesh_word(&self) -> MeshWord {
+        let sights = vec![MeshSight { peer: "tucson-1".into(), up: true, for_ms: 7_000 }];
+        MeshWord { sights, ..MeshWord::default() }
+    }
+
     async fn peer_status(&self, _: &ServerName) -> PeerStatus {
         PeerStatus {
+            mesh: None,
             cluster_id: "id".into(),
             server: self.server().await,
             applied_index: Some(9),

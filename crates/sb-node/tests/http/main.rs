@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod fake;
+mod health;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,19 +11,17 @@ use std::time::Duration;
 
 use fake::{Bundles, FakeAgent, agent, operation};
 use sb_api::{
-    EventsQuery, ExplainQuery, FailoverRequest, FailsafePart, JoinAnswer, JoinRequest, OperationState,
-    PauseRequest, RecoverRequest, RejoinRequest, SwitchoverRequest,
+    EventsQuery, ExplainQuery, FailoverRequest, JoinAnswer, JoinRequest, OperationState, PauseRequest,
+    PresharedOffer, PresharedStep, PresharedWord, RecoverRequest, RejoinRequest, SecretText,
+    SwitchoverRequest,
 };
 use sb_client::state::{Scope, Token, Tokens};
 use sb_client::trust::{self, Alpn, Authority, Credentials};
 use sb_client::{CallError, Client, Target};
-use sb_node::http::{
-    Alive, ApiListener, BODY_BYTES_MAX, Health, HealthListener, Kept, ListenError, PeerListener, Postgres,
-    Serves, UnixListener, health_router, router,
-};
+use sb_node::http::{ApiListener, BODY_BYTES_MAX, ListenError, PeerListener, UnixListener, router};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -267,6 +266,11 @@ async fn a_person_may_not_make_peer_calls() {
     let tcp = OnTcp::serve(agent()).await;
     let refused = problem(tcp.client(&tcp.operate).peer_status().await.unwrap_err());
     assert_eq!((refused.status, refused.code.as_str()), (403, "access.not_a_peer"));
+    let refused = problem(tcp.client(&tcp.operate).mesh_word().await.unwrap_err());
+    assert_eq!((refused.status, refused.code.as_str()), (403, "access.not_a_peer"));
+    let word = PresharedWord { revision: 7, kept: None, next: None };
+    let refused = problem(tcp.client(&tcp.operate).preshared(&word).await.unwrap_err());
+    assert_eq!((refused.status, refused.code.as_str()), (403, "access.not_a_peer"));
 }
 
 #[tokio::test]
@@ -284,6 +288,7 @@ async fn the_peer_port_tells_calls_from_the_stores_connections() {
     let target = Target::peer("ravena-1".parse().unwrap(), address, &credentials("tucson-1")).unwrap();
     let client = Client::new(target);
     assert_eq!(client.peer_status().await.unwrap().applied_index, Some(9));
+    assert_eq!(client.mesh_word().await.unwrap().sights[0].for_ms, 7_000);
     let join = JoinRequest {
         cluster_id: "id".into(),
         incarnation: 1,
@@ -292,6 +297,12 @@ async fn the_peer_port_tells_calls_from_the_stores_connections() {
     };
     assert!(matches!(client.join(&join).await.unwrap(), JoinAnswer::Elsewhere { .. }));
     assert!(agent.asked()[0].starts_with("tucson-1: "), "the name comes from the certificate");
+    let next =
+        PresharedOffer { key: SecretText::new("a secret".to_owned().into()), step: PresharedStep::Offer };
+    let word = PresharedWord { revision: 7, kept: None, next: Some(next) };
+    assert_eq!(client.preshared(&word).await.unwrap().revision, 7);
+    let heard = agent.asked()[1].clone();
+    assert!(heard.starts_with("tucson-1: ") && !heard.contains("a secret"), "{heard}");
     assert_eq!(problem(client.status().await.unwrap_err()).code, "access.peer");
 
     let tls = Arc::new(credentials("tucson-1").peer_client_config(Alpn::Raft).unwrap());
@@ -302,75 +313,6 @@ async fn the_peer_port_tells_calls_from_the_stores_connections() {
     let mut seen = [0; 5];
     handed.stream.read_exact(&mut seen).await.unwrap();
     assert_eq!((handed.peer.as_str(), &seen), ("tucson-1", b"frame"));
-}
-
-#[tokio::test]
-async fn health_checks_follow_the_agent_and_work_without_a_host_header() {
-    let agent = agent();
-    let listener = HealthListener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
-    let address = listener.address().unwrap();
-    let stop = CancellationToken::new();
-    tokio::spawn(listener.serve(health_router(agent.clone()), stop.clone()));
-    let _stop = stop.drop_guard();
-    let check = async |path: &str| {
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(format!("OPTIONS {path} HTTP/1.0\r\n\r\n").as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        answer.split(' ').nth(1).unwrap().parse::<u16>().unwrap()
-    };
-    let paths = ["/liveness", "/health", "/", "/primary", "/replica", "/read-only", "/v1/status"];
-    let states = [
-        (Health::default(), [503, 503, 503, 503, 503, 503, 404]),
-        (
-            Health {
-                alive: Alive::Yes,
-                postgres: Postgres::Runs,
-                serves: Serves::Writes,
-                ..Health::default()
-            },
-            [200, 200, 200, 200, 503, 200, 404],
-        ),
-        (
-            Health {
-                alive: Alive::Yes,
-                postgres: Postgres::Runs,
-                serves: Serves::Reads,
-                ..Health::default()
-            },
-            [200, 200, 503, 503, 200, 200, 404],
-        ),
-    ];
-    for (health, expected) in states {
-        *agent.health.lock().unwrap() = health;
-        for (path, status) in paths.iter().zip(expected) {
-            assert_eq!(check(path).await, status, "{path} with {health:?}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_health_answer_says_degraded_and_failsafe_without_another_status() {
-    let agent = agent();
-    *agent.health.lock().unwrap() = Health {
-        alive: Alive::Yes,
-        postgres: Postgres::Runs,
-        serves: Serves::Writes,
-        promise: Kept::No,
-        failsafe: Some(FailsafePart::Holds),
-    };
-    let listener = HealthListener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
-    let address = listener.address().unwrap();
-    let stop = CancellationToken::new();
-    tokio::spawn(listener.serve(health_router(agent), stop.clone()));
-    let _stop = stop.drop_guard();
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(b"GET /primary HTTP/1.0\r\n\r\n").await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    assert_eq!(answer.split(' ').nth(1), Some("200"), "{answer}");
-    let body = r#"{"state":"running","role":"primary","degraded":true,"failsafe_mode_is_active":true}"#;
-    assert!(answer.ends_with(body), "{answer}");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -70,7 +70,7 @@ impl Cluster {
             run_dir: home.join("run"),
             log_dir: home.join("log"),
             parked_dir: data_parent.join("parked"),
-            port: free_port(),
+            port: sb_testnet::ports(1)[0],
             tls: self.certificate(name, &home),
             secrets: Secrets {
                 replicator: Secret::new("replicator's: \\ ' word"),
@@ -118,10 +118,6 @@ impl Cluster {
         standby.start(&StartRole::Standby(Some(upstream))).await;
         standby.streams_from(primary).await;
     }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
 pub fn application() -> Application {

@@ -13,7 +13,9 @@ pub(super) fn check(drafts: &Drafts, findings: &mut Findings) {
             check_reachable(drafts, server, findings);
         }
     }
+    check_lan_addresses(drafts, findings);
     check_used_once(drafts, findings);
+    check_operators(drafts, findings);
     check_endpoints(drafts, findings);
     check_overlaps(drafts, findings);
 }
@@ -139,6 +141,36 @@ fn check_used_once(drafts: &Drafts, findings: &mut Findings) {
                     server.name,
                 ),
             );
+        }
+    }
+}
+
+/// An operator has a mesh address of its own.
+fn check_operators(drafts: &Drafts, findings: &mut Findings) {
+    let of_servers =
+        drafts.servers().filter_map(|server| Some((server.mesh_address.as_ref()?.value, &server.name)));
+    let mut seen: BTreeMap<_, _> = of_servers.collect();
+    for operator in &drafts.network.operators {
+        let Placed { value: address, place } = &operator.mesh_address;
+        if let Some(first) = seen.insert(*address, &operator.name) {
+            findings
+                .error(place, "address.twice", format!("address {address} is used twice"))
+                .detail(format!("It is the mesh address of `{first}` and of operator `{}`.", operator.name));
+        }
+    }
+}
+
+/// Sites may number their own networks alike, so a LAN address is used once in its site.
+fn check_lan_addresses(drafts: &Drafts, findings: &mut Findings) {
+    for site in drafts.enabled_sites() {
+        let mut seen = BTreeMap::new();
+        for server in &site.servers {
+            let Some(Placed { value: address, place }) = &server.lan_ip else { continue };
+            if let Some(first) = seen.insert(address, &server.name) {
+                findings
+                    .error(place, "address.twice", format!("address {address} is used twice"))
+                    .detail(format!("It is the LAN address of `{first}` and of `{}`.", server.name));
+            }
         }
     }
 }

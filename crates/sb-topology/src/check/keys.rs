@@ -11,6 +11,7 @@ pub(super) fn check(drafts: &Drafts, findings: &mut Findings) {
         check_placeholder(drafts, key, findings);
     }
     check_used_once(drafts, findings);
+    check_operators(drafts, findings);
     check_own_key(drafts, findings);
 }
 
@@ -41,6 +42,28 @@ fn check_used_once(drafts: &Drafts, findings: &mut Findings) {
                 )
                 .detail("WireGuard keeps one of two peers with the same key.")
                 .hint("Make a key on each server.");
+        }
+    }
+}
+
+/// An operator has a key of its own.
+fn check_operators(drafts: &Drafts, findings: &mut Findings) {
+    let of_servers = drafts.servers().filter_map(|server| {
+        let key = server.public_key.as_ref()?.value.as_ref().ok()?;
+        Some((key, &server.name))
+    });
+    let mut seen: BTreeMap<_, _> = of_servers.collect();
+    for operator in &drafts.network.operators {
+        let key = &operator.public_key;
+        if let Some(first) = seen.insert(&key.value, &operator.name) {
+            findings
+                .error(
+                    &key.place,
+                    "wireguard.key.twice",
+                    format!("`{first}` and `{}` have the same key", operator.name),
+                )
+                .detail("WireGuard keeps one of two peers with the same key.")
+                .hint("Make a key on each machine.");
         }
     }
 }

@@ -1,13 +1,23 @@
+use std::net::IpAddr;
+
 use super::{KeyDraft, read_key};
-use crate::findings::Findings;
+use crate::findings::{Findings, Placed, shown};
 use crate::json::Node;
-use crate::{MeshMode, NetworkSettings, PRIVATE_KEY_MARKER};
+use crate::{MeshMode, NetworkSettings, Operator, PRIVATE_KEY_MARKER, PublicKey, ServerName};
 
 /// `network.json` as read.
 #[derive(Default)]
 pub(crate) struct NetworkDraft {
     pub(crate) public_key: Option<KeyDraft>,
     pub(crate) settings: NetworkSettings,
+    pub(crate) operators: Vec<OperatorDraft>,
+}
+
+/// One entry of `operators` as read.
+pub(crate) struct OperatorDraft {
+    pub(crate) name: ServerName,
+    pub(crate) public_key: Placed<PublicKey>,
+    pub(crate) mesh_address: Placed<IpAddr>,
 }
 
 const MODES: [(&str, MeshMode); 3] =
@@ -31,8 +41,11 @@ pub(crate) fn read_network(root: &Node<'_>, findings: &mut Findings) -> NetworkD
     object.set_integer("mtu", &mut settings.mtu, mtu, findings);
     object.set_integer("keepaliveSeconds", &mut settings.keepalive_seconds, 0..=u16::MAX, findings);
     object.set_word("mode", &mut settings.mode, &MODES, findings);
+    let operators =
+        object.optional("operators").map(|node| read_operators(&node, findings)).unwrap_or_default();
+    settings.operators = operators.iter().map(operator).collect();
     object.finish(findings);
-    NetworkDraft { public_key, settings }
+    NetworkDraft { public_key, settings, operators }
 }
 
 /// The key itself never stands here, and no message repeats it.
@@ -60,4 +73,42 @@ fn read_interface(node: &Node<'_>, findings: &mut Findings) -> Option<String> {
         .detail("1 to 15 letters, digits, hyphens and underscores.")
         .hint(format!("Leave the key out for `{}`.", NetworkSettings::INTERFACE_DEFAULT));
     None
+}
+
+fn operator(draft: &OperatorDraft) -> Operator {
+    Operator {
+        name: draft.name.clone(),
+        public_key: draft.public_key.value.clone(),
+        mesh_address: draft.mesh_address.value,
+    }
+}
+
+fn read_operators(node: &Node<'_>, findings: &mut Findings) -> Vec<OperatorDraft> {
+    let nodes = node.list(findings).unwrap_or_default();
+    if nodes.len() > NetworkSettings::OPERATORS_MAX {
+        findings.error(&node.place, "value.range", "`operators` has too many entries").detail(format!(
+            "{} of {}.",
+            nodes.len(),
+            NetworkSettings::OPERATORS_MAX
+        ));
+    }
+    nodes.iter().filter_map(|node| read_operator(node, findings)).collect()
+}
+
+/// All three values are needed; every one that is missing or wrong is told.
+fn read_operator(node: &Node<'_>, findings: &mut Findings) -> Option<OperatorDraft> {
+    let mut object = node.object(findings)?;
+    let name = object.required("name", findings).and_then(|node| node.text(findings)).and_then(|text| {
+        let name = ServerName::new(text.value);
+        if name.is_err() {
+            findings
+                .error(&text.place, "value.form", format!("{} cannot name an operator", shown(text.value)))
+                .detail("Lower-case letters, digits and inner hyphens, at most 63 bytes.");
+        }
+        name.ok()
+    });
+    let public_key = object.required("publicKey", findings).and_then(|node| node.parsed(findings));
+    let mesh_address = object.required("wireguardIp", findings).and_then(|node| node.parsed(findings));
+    object.finish(findings);
+    Some(OperatorDraft { name: name?, public_key: public_key?, mesh_address: mesh_address? })
 }

@@ -1,3 +1,4 @@
+use super::routing::read_routing;
 use super::store::read_store;
 use crate::findings::{Findings, Place};
 use crate::json::{Node, Object};
@@ -7,13 +8,13 @@ use crate::policy::{
 use crate::{Durability, Policy};
 
 /// Longest time of a policy, in milliseconds: an hour.
-const TIME_MS_MAX: u64 = 3_600_000;
+pub(super) const TIME_MS_MAX: u64 = 3_600_000;
 /// Longest time in the store's and the lease's timings, in milliseconds.
 const TIMING_MS_MAX: u64 = 600_000;
 /// Least and most drift of a clock that can be planned for, in parts per million.
 const DRIFT_PPM: std::ops::RangeInclusive<u32> = 100..=100_000;
 /// Largest lag bound, in bytes: 1 TiB.
-const LAG_BOUND_BYTES_MAX: u64 = 1 << 40;
+pub(super) const LAG_BOUND_BYTES_MAX: u64 = 1 << 40;
 /// Shortest wait before a fall back, in milliseconds.
 const FALLBACK_AFTER_MS_MIN: u64 = 500;
 
@@ -61,7 +62,10 @@ pub(crate) fn read_policy(root: &Node<'_>, findings: &mut Findings) -> PolicyDra
     if let Some(node) = object.optional("store") {
         draft.policy.store = read_store(&node, findings);
     }
-    for part in ["routing", "notifications", "maintenance"] {
+    if let Some(node) = object.optional("routing") {
+        draft.policy.routing = read_routing(&node, findings);
+    }
+    for part in ["notifications", "maintenance"] {
         if let Some(settings) = object.optional(part).and_then(|node| node.object(findings)) {
             settings.finish(findings);
         }

@@ -28,6 +28,7 @@ pub(crate) struct ServerDraft {
     pub(crate) name: ServerName,
     pub(crate) place: Place,
     pub(crate) ip: Option<Placed<IpAddr>>,
+    pub(crate) lan_ip: Option<Placed<IpAddr>>,
     pub(crate) mesh_address: Option<Placed<IpAddr>>,
     pub(crate) public_key: Option<KeyDraft>,
     pub(crate) endpoint: Option<Placed<Endpoint>>,
@@ -142,6 +143,7 @@ fn sole_server(
         name,
         place: place.clone(),
         ip,
+        lan_ip: None,
         mesh_address,
         public_key: None,
         endpoint: None,
@@ -161,6 +163,7 @@ fn read_server(node: &Node<'_>, findings: &mut Findings) -> Option<ServerDraft> 
     let name = read_server_name(&mut object, findings);
     let ip = object.optional("ip").and_then(|node| node.parsed(findings));
     let mesh_address = object.optional("wireguardIp").and_then(|node| node.parsed(findings));
+    let lan_ip = object.optional("lanIp").and_then(|node| node.parsed(findings));
     let public_key = object.optional("publicKey").and_then(|node| read_key(&node, findings));
     let endpoint = object.optional("endpoint").and_then(|node| node.parsed(findings));
     let postgres = object.optional("postgres");
@@ -170,7 +173,18 @@ fn read_server(node: &Node<'_>, findings: &mut Findings) -> Option<ServerDraft> 
     object.finish(findings);
     let place = node.place.clone();
     let name = name?;
-    Some(ServerDraft { name, place, ip, mesh_address, public_key, endpoint, postgres, postgres_place, voter })
+    Some(ServerDraft {
+        name,
+        place,
+        ip,
+        lan_ip,
+        mesh_address,
+        public_key,
+        endpoint,
+        postgres,
+        postgres_place,
+        voter,
+    })
 }
 
 fn read_server_name(object: &mut Object<'_>, findings: &mut Findings) -> Option<ServerName> {

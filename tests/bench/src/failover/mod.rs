@@ -6,7 +6,7 @@ mod summary;
 
 use std::path::Path;
 
-use sb_lab::options::{Durability, LabOptions, Profile, Scenario};
+use sb_lab::options::{Durability, LabOptions, Mesh, Profile, Scenario};
 
 use crate::arguments::{FailoverPlan, asked};
 use crate::cluster::Cluster;
@@ -63,8 +63,12 @@ async fn measure_ours(
     rebuilds: usize,
 ) -> anyhow::Result<()> {
     eprintln!("six servers at five sites come up: {setting}");
-    let options =
-        LabOptions { durability: setting.durability, profile: setting.policy, ..LabOptions::default() };
+    let options = LabOptions {
+        durability: setting.durability,
+        profile: setting.policy,
+        mesh: Mesh::Off,
+        ..LabOptions::default()
+    };
     let sites = Sites::up(root, &format!("{}-{rebuilds}", setting.word()), &options).await?;
     measure_setting(book, OURS, &sites, setting).await
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use sb_lab::options::{Equipment, Failsafe, LabOptions};
+use sb_lab::options::{Equipment, Failsafe, LabOptions, Mesh};
 use sb_lab::place::Place;
 use sb_lab::recorder::{Access, AccessError, Recorder, RecorderPlan, check};
 
@@ -62,6 +62,7 @@ async fn measure_condition(
         durability: plan.durability,
         failsafe,
         equipment: Equipment::Disks,
+        mesh: Mesh::Off,
         ..LabOptions::default()
     };
     let sites = Sites::up(root, word, &options).await?;

@@ -3,7 +3,7 @@
 mod http;
 mod patroni;
 
-pub use patroni::Patroni;
+pub use patroni::{Patroni, newest_postgresql};
 
 /// A product to measure beside ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

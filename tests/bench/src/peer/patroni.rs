@@ -51,7 +51,7 @@ impl Patroni {
     /// Builds them and waits until all follow a primary.
     pub async fn up(root: &Path, name: &str, setting: Setting) -> anyhow::Result<Self> {
         let root = root.join(format!("patroni-{name}"));
-        let network = Network::build()?;
+        let network = Network::build(sb_lab::options::Mesh::Off)?;
         let host = |place: Place| -> anyhow::Result<Host> {
             let directories = Directories::under(&root, place);
             directories.create()?;
@@ -94,6 +94,7 @@ impl Cluster for Patroni {
             username: "postgres".into(),
             password: PASSWORD.into(),
             authority: None,
+            way: sb_lab::recorder::Way::Direct,
         }
     }
 
@@ -304,7 +305,8 @@ fn document(place: Place, directories: &Directories, setting: Setting) -> anyhow
     }))
 }
 
-fn newest_postgresql() -> anyhow::Result<PathBuf> {
+/// The programs of the newest major version that is installed.
+pub fn newest_postgresql() -> anyhow::Result<PathBuf> {
     let versions = fs::read_dir("/usr/lib/postgresql")?.filter_map(|entry| {
         let entry = entry.ok()?;
         let major: u32 = entry.file_name().to_str()?.parse().ok()?;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sb_e2e::plain_lab;
 use sb_lab::fault::{Fault, Part};
 use sb_lab::options::{Durability, Equipment, LabOptions};
 use sb_lab::picture::Picture;
@@ -21,7 +22,7 @@ const MESSAGES_MAX: usize = 64;
 
 /// Each server with a disk of its own, on which everything can go wrong; commits wait for another site.
 fn with_disks() -> LabOptions {
-    LabOptions { durability: Durability::Sync, equipment: Equipment::Disks, ..LabOptions::default() }
+    LabOptions { durability: Durability::Sync, equipment: Equipment::Disks, ..plain_lab() }
 }
 
 fn another_leads(scene: &Scene, old: Place) {

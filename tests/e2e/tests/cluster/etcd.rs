@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use sb_e2e::throughout;
+use sb_e2e::{plain_lab, throughout};
 use sb_lab::cluster::etcd;
 use sb_lab::fault::{Fault, Part, Target};
 use sb_lab::options::{Durability, Failsafe, LabOptions, StoreChoice};
@@ -27,7 +27,7 @@ const WITHOUT_ETCD: Duration = Duration::from_secs(7);
 const HICCUP: Duration = Duration::from_millis(2_000);
 
 fn on_etcd(durability: Durability, failsafe: Failsafe) -> LabOptions {
-    LabOptions { durability, store: StoreChoice::Etcd, failsafe, ..LabOptions::default() }
+    LabOptions { durability, store: StoreChoice::Etcd, failsafe, ..plain_lab() }
 }
 
 fn shared(inside: &Inside, name: &'static str, case: impl FnOnce(&Scene)) {

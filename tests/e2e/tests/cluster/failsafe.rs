@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use sb_api::FailsafePart;
-use sb_e2e::throughout;
+use sb_e2e::{plain_lab, throughout};
 use sb_lab::fault::{Fault, Part, Target};
 use sb_lab::options::{Durability, Equipment, Failsafe, LabOptions};
 use sb_lab::picture::Picture;
@@ -30,7 +30,7 @@ const HARDLY_NOTICED: Duration = Duration::from_millis(1_500);
 
 fn options(failsafe: Failsafe) -> LabOptions {
     let equipment = Equipment::Disks;
-    LabOptions { durability: Durability::Async, equipment, failsafe, ..LabOptions::default() }
+    LabOptions { durability: Durability::Async, equipment, failsafe, ..plain_lab() }
 }
 
 pub fn everybody_promises(inside: &Inside) {

@@ -15,7 +15,7 @@ use sb_lab::fault::{Fault, Part, Target};
 use sb_lab::options::Durability;
 use sb_lab::picture::Picture;
 use sb_lab::place::Place;
-use sb_lab::recorder::{Ledger, Recorder, RecorderPlan};
+use sb_lab::recorder::{Ledger, Recorder, RecorderPlan, Silence};
 use sb_lab::stage::Inside;
 
 use crate::scene::{FAILOVER, REJOIN, Scene};
@@ -28,9 +28,6 @@ const UNNOTICED: Duration = Duration::from_millis(1_500);
 
 /// Long after the deadline, and after another server has opened.
 const LONG_ENOUGH: Duration = Duration::from_secs(3);
-
-/// How often the guard is stopped until another server takes over.
-const GUARDS_STOPPED_MAX: u32 = 4;
 
 /// How often the host is frozen and thawed; `SB_E2E_THAWS` asks for more.
 const THAWS: u32 = 1;
@@ -187,15 +184,27 @@ pub fn guard_killed(inside: &Inside) {
     });
 }
 
+/// Whoever leads next: a quick old primary proves that nothing of it is left, and opens again within its own lease.
 pub fn guard_stopped(inside: &Inside) {
     Scene::shared(inside, "guard-stopped", Durability::Async, |scene| {
         let old = scene.primary();
         let before = newest_event(scene, old);
         let guard = pids(scene, old, |part| part == Some(Part::Guard));
-        let shown = (0..GUARDS_STOPPED_MAX).find_map(|_| stop_guard(scene, old));
-        let shown = shown.expect("the old primary was the quicker one each time");
-        assert!(shown.far < LEASE, "the kernel's fence was renewed for a guard that does not answer");
-        assert!(shown.near < LEASE + UNNOTICED, "nobody has ended PostgreSQL under a guard that hangs");
+        let sessions = Sessions::open(scene, old);
+        let fault = Moment::now();
+        scene.act(&Fault::Freeze(Target::from(old), Part::Guard));
+        scene.until("somebody let clients in", FAILOVER, |picture| {
+            let other = picture.primary().is_some_and(|server| server.place != old);
+            other || said_since(scene, old, before, "clients.open")
+        });
+        let new = scene.primary();
+        if new == old {
+            silenced_until_open(scene, sessions, fault);
+        } else {
+            let shown = silenced(scene, new, sessions, fault);
+            assert!(shown.far < LEASE, "the kernel's fence was renewed for a guard that does not answer");
+            assert!(shown.near < LEASE + UNNOTICED, "nobody has ended PostgreSQL under a guard that hangs");
+        }
         // Nobody thaws anything: the agent has ended the guard that hung.
         scene.until("there was a guard that works", REJOIN, |picture| {
             picture.whole() && pids(scene, old, |part| part == Some(Part::Guard)) != guard
@@ -206,23 +215,19 @@ pub fn guard_stopped(inside: &Inside) {
     });
 }
 
-/// Nobody, when the old primary leads on: it proves in 0.5 s that nothing of it is left, and while the next one fetches
-/// what it lacks the lease is still there to be renewed.
-fn stop_guard(scene: &Scene, old: Place) -> Option<Shown> {
-    let before = newest_event(scene, old);
-    let sessions = Sessions::open(scene, old);
-    let fault = Moment::now();
-    scene.act(&Fault::Freeze(Target::from(old), Part::Guard));
-    scene.until("somebody let clients in", FAILOVER, |picture| {
-        let other = picture.primary().is_some_and(|server| server.place != old);
-        other || said_since(scene, old, before, "clients.open")
+/// The old primary leads on: its sessions were silenced all the same, until it let clients in again.
+fn silenced_until_open(scene: &Scene, sessions: Sessions, fault: Moment) {
+    let written = sessions.acknowledged();
+    scene.until("both sessions write again", FAILOVER, |_| {
+        let (near, far) = sessions.acknowledged();
+        near > written.0 && far > written.1
     });
-    let new = scene.primary();
-    if new == old {
-        sessions.finish();
-        return None;
-    }
-    Some(silenced(scene, new, sessions, fault))
+    let (near, far) = sessions.finish();
+    let [near, far] = [near, far].map(|ledger| ledger.longest_silence(fault.at).expect("it writes again"));
+    let since = |silence: &Silence| silence.from.saturating_duration_since(fault.at);
+    println!("  the old primary leads on; silent near from {:?}, far from {:?}", since(&near), since(&far));
+    assert!(since(&far) < LEASE, "the kernel's fence was renewed for a guard that does not answer");
+    assert!(since(&near) < LEASE + UNNOTICED, "nobody has ended PostgreSQL under a guard that hangs");
 }
 
 pub fn both_gone(inside: &Inside) {

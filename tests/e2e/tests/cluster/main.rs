@@ -10,9 +10,14 @@ mod explain;
 mod failsafe;
 mod field;
 mod guard;
+mod haproxy;
 mod log;
+mod mesh;
+mod preshared;
+mod proxy;
 mod recover;
 mod returns;
+mod rotation;
 mod scenarios;
 mod scene;
 mod sessions;
@@ -47,6 +52,10 @@ const CASES: &[Case] = &[
     },
     Case { name: "an_old_primary_that_boots_cut_off_stays_read_only", body: returns::boots_cut_off },
     Case { name: "a_standby_with_a_torn_segment_goes_on", body: crash::torn_segment },
+    Case {
+        name: "clients_that_know_only_their_own_server_write_through_changes_of_primary",
+        body: proxy::clients_know_only_their_own_server,
+    },
     Case { name: "a_thawed_primary_loses_nothing_in_sync", body: guard::thawed_sync },
     Case { name: "an_open_session_gets_no_answer_after_the_deadline", body: sessions::agent_alive },
     Case { name: "nor_when_the_agent_is_stopped", body: sessions::agent_stopped },
@@ -73,6 +82,10 @@ const CASES: &[Case] = &[
         name: "nobody_leads_with_too_little_until_a_person_accepts_the_loss",
         body: log::nobody_leads_with_too_little,
     },
+    Case {
+        name: "a_real_haproxy_leads_to_the_primary_before_and_after_a_failover",
+        body: haproxy::leads_to_the_primary,
+    },
     Case { name: "people_ask_and_move_the_primary_with_sb_cli", body: agents::answers_people },
     Case { name: "a_pause_ends_by_itself_and_everybody_is_told", body: field::a_pause_ends_by_itself },
     Case {
@@ -89,6 +102,12 @@ const CASES: &[Case] = &[
         name: "between_two_sites_alone_a_person_decides",
         body: sites::a_person_decides_between_two_sites,
     },
+    Case { name: "through_the_mesh_the_loss_of_the_primary_loses_nothing", body: mesh::survives_the_primary },
+    Case { name: "servers_that_are_cut_from_each_other_talk_through_a_third", body: mesh::relayed },
+    Case { name: "a_port_is_cut_inside_the_mesh", body: mesh::a_port_is_cut_inside },
+    Case { name: "a_peer_that_somebody_takes_away_is_put_back", body: mesh::put_right },
+    Case { name: "pairs_get_preshared_keys_while_packets_flow", body: preshared::under_load },
+    Case { name: "a_key_is_replaced_while_packets_flow", body: rotation::under_load },
     Case { name: "a_lost_majority_is_recovered_by_a_person", body: recover::lost_majority },
     Case { name: "on_etcd_the_loss_of_a_host_with_its_member_loses_nothing", body: etcd::host_loss },
     Case { name: "on_etcd_a_site_that_is_cut_off_is_fenced", body: etcd::partition },

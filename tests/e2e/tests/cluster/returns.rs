@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sb_api::Role;
 use sb_e2e::throughout;
+use sb_lab::fault::Fault;
 use sb_lab::options::Durability;
 use sb_lab::picture::{Picture, ServerPicture};
 use sb_lab::place::Place;
@@ -46,7 +47,7 @@ pub fn boots_cut_off(inside: &Inside) {
         });
         assert_eq!(inside_client.finish().acknowledged(), 0);
 
-        scene.lab().links().heal();
+        scene.act(&Fault::Heal);
         scene.until("the old primary had rejoined", REJOIN, Picture::whole);
         let primary = scene.primary();
         scene.nothing_is_lost_after(office, primary);

@@ -1,7 +1,7 @@
 //! The demo's five scenarios: nothing lost, and back in time.
 #![allow(clippy::print_stdout, reason = "the measured numbers are shown with the test")]
 
-use sb_lab::options::{Durability, Scenario};
+use sb_lab::options::{Durability, LabOptions, Mesh, Scenario};
 use sb_lab::stage::Inside;
 
 use crate::scene::Scene;
@@ -11,7 +11,16 @@ use crate::scene::Scene;
 const WRITE_GAP_SECONDS_MAX: f64 = 20.0;
 
 fn nothing_lost(inside: &Inside, scenario: Scenario, durability: Durability) {
-    let scene = Scene::set(inside, scenario.as_str(), durability);
+    plays(Scene::set(inside, scenario.as_str(), durability), scenario);
+}
+
+/// As `./run demo` builds its sites: the story then also looks at the mesh, and asks from outside.
+fn nothing_lost_through_the_mesh(inside: &Inside, scenario: Scenario, durability: Durability) {
+    let options = LabOptions { durability, mesh: Mesh::On, ..LabOptions::default() };
+    plays(Scene::set_with(inside, scenario.as_str(), options), scenario);
+}
+
+fn plays(scene: Scene, scenario: Scenario) {
     let outcome = scene.play(scenario);
     let report = &outcome.report;
     report.lines().iter().for_each(|line| println!("  {line}"));
@@ -33,7 +42,7 @@ pub fn postgres_crash(inside: &Inside) {
 }
 
 pub fn host_loss(inside: &Inside) {
-    nothing_lost(inside, Scenario::HostLoss, Durability::Sync);
+    nothing_lost_through_the_mesh(inside, Scenario::HostLoss, Durability::Sync);
 }
 
 pub fn site_loss(inside: &Inside) {
@@ -41,5 +50,5 @@ pub fn site_loss(inside: &Inside) {
 }
 
 pub fn partition(inside: &Inside) {
-    nothing_lost(inside, Scenario::Partition, Durability::Sync);
+    nothing_lost_through_the_mesh(inside, Scenario::Partition, Durability::Sync);
 }

@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use sb_api::Event;
+use sb_e2e::plain_lab;
 use sb_lab::demo::{Frame, Limits, Outcome, Screen, play, table};
 use sb_lab::fault::{Fault, Part, Target};
 use sb_lab::lab::Lab;
@@ -41,7 +42,7 @@ pub struct Scene {
 impl Scene {
     /// A lab whose servers are switched off.
     pub fn set(inside: &Inside, name: &'static str, durability: Durability) -> Self {
-        Self::set_with(inside, name, LabOptions { durability, ..LabOptions::default() })
+        Self::set_with(inside, name, LabOptions { durability, ..plain_lab() })
     }
 
     /// The same, built in another way than by default.
@@ -63,7 +64,7 @@ impl Scene {
     /// is one of this durability, because to bring up six servers takes longer than most cases. Who is primary is
     /// for the case to find out. A case that fails takes its cluster along.
     pub fn shared(inside: &Inside, name: &'static str, durability: Durability, case: impl FnOnce(&Self)) {
-        Self::shared_with(inside, name, LabOptions { durability, ..LabOptions::default() }, case);
+        Self::shared_with(inside, name, LabOptions { durability, ..plain_lab() }, case);
     }
 
     /// The same, on a cluster that is built in another way than by default.
@@ -77,7 +78,7 @@ impl Scene {
     }
 
     /// A lab whose servers are all up.
-    fn up(inside: &Inside, name: &'static str, options: LabOptions) -> Self {
+    pub fn up(inside: &Inside, name: &'static str, options: LabOptions) -> Self {
         let scene = Self::set_with(inside, name, options);
         scene.lab.switch_on();
         scene.until("all sites were up", UP, Picture::whole);

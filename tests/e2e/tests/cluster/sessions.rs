@@ -62,7 +62,7 @@ fn no_answer_after_the_fence(inside: &Inside, name: &'static str, trouble: impl 
         assert!(last < opened, "two servers acknowledged at once");
 
         scene.act(&Fault::Thaw(Target::from(old)));
-        scene.lab().links().heal();
+        scene.act(&Fault::Heal);
     });
 }
 

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use sb_api::Role;
-use sb_e2e::throughout;
+use sb_e2e::{plain_lab, throughout};
 use sb_lab::fault::{Fault, Part, Target};
 use sb_lab::layout::{Duty, Layout};
 use sb_lab::options::{Durability, LabOptions};
@@ -27,7 +27,7 @@ const LEASE: Duration = Duration::from_millis(3_500);
 
 /// Plays a case on these sites, with commits that wait for another one.
 fn at(inside: &Inside, name: &'static str, layout: Layout, case: impl FnOnce(&Scene)) {
-    let options = LabOptions { layout, durability: Durability::Sync, ..LabOptions::default() };
+    let options = LabOptions { layout, durability: Durability::Sync, ..plain_lab() };
     Scene::shared_with(inside, name, options, case);
 }
 

@@ -49,6 +49,7 @@ fn access() -> Access {
         username: "lab".into(),
         password: String::new(),
         authority: None,
+        way: sb_lab::recorder::Way::Direct,
     }
 }
 

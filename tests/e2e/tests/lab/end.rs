@@ -28,7 +28,7 @@ pub fn sleep() -> ExitCode {
         Stage::Outside => launch_attended(&Storage::Memory).unwrap_or(ExitCode::FAILURE),
         Stage::Inside(inside) => {
             let root = inside.mount().expect("mounts");
-            let network = Network::build().expect("a network");
+            let network = Network::build(sb_lab::options::Mesh::Off).expect("a network");
             let runtime = tokio::runtime::Runtime::new().expect("a runtime");
             runtime.block_on(async {
                 let _units: Vec<_> = Place::servers()

@@ -30,6 +30,10 @@ fn main() -> ExitCode {
             Case { name: "round_trips_are_those_of_the_real_sites", body: network::round_trips },
             Case { name: "a_link_carries_replication", body: network::throughput },
             Case { name: "a_cut_works_in_one_direction_only", body: network::one_way_cut },
+            Case {
+                name: "a_cut_port_stops_its_own_packets_between_servers_until_healed",
+                body: network::cut_port,
+            },
             Case { name: "a_killed_program_is_started_again", body: faults::killed_program },
             Case { name: "a_lost_host_is_silent_until_it_returns", body: faults::lost_host },
             Case { name: "a_frozen_host_goes_on_where_it_stopped", body: faults::frozen_host },
@@ -52,7 +56,7 @@ fn ground(inside: &Inside) -> &'static Ground {
     static GROUND: OnceLock<Ground> = OnceLock::new();
     GROUND.get_or_init(|| Ground {
         root: inside.mount().expect("mounts"),
-        network: Network::build().expect("a network"),
+        network: Network::build(sb_lab::options::Mesh::Off).expect("a network"),
         runtime: tokio::runtime::Runtime::new().expect("a runtime"),
     })
 }

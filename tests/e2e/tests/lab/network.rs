@@ -117,6 +117,26 @@ pub fn one_way_cut(inside: &Inside) {
     assert!(!arrives(&ravena, &tucson), "the cut direction carries a packet");
     assert!(arrives(&tucson, &ravena), "the other direction is cut too");
     assert_eq!(network.links().cuts(), [(place("ravena-1"), place("tucson-1"))]);
-    network.links().heal();
+    network.links().heal().expect("to heal");
     assert!(arrives(&ravena, &tucson), "the link is not healed");
+}
+
+pub fn cut_port(inside: &Inside) {
+    let network = &ground(inside).network;
+    let _listeners = [7_005, 7_006].map(|port| listener(network, "tucson-1", port));
+    let connects = |from: &str, port: u16| {
+        let to = (place("tucson-1").address(), port).into();
+        let connect = move || TcpStream::connect_timeout(&to, Duration::from_millis(500)).is_ok();
+        at(network, from, connect).join().expect("a client")
+    };
+    network.links().cut_port(7_005).expect("to cut");
+    assert!(!connects("ravena-1", 7_005), "the port is not cut");
+    assert!(connects("ravena-1", 7_006), "another port is cut too");
+    assert!(connects("office", 7_005), "the office is no server");
+    assert!(connects("tucson-1", 7_005), "a server reaches itself");
+    network.links().cut_port(7_006).expect("to cut");
+    assert_eq!(network.links().cut_ports().into_iter().collect::<Vec<_>>(), [7_005, 7_006]);
+    assert!(!connects("ravena-1", 7_005) && !connects("ravena-1", 7_006), "the first is not cut any more");
+    network.links().heal().expect("to heal");
+    assert!(connects("ravena-1", 7_005) && connects("ravena-1", 7_006), "a port is not healed");
 }

@@ -8,7 +8,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use sb_e2e::{Case, Program};
+use sb_e2e::{Case, Program, plain_lab};
 use sb_lab::lab::Lab;
 use sb_lab::options::{Durability, Equipment, LabOptions};
 use sb_lab::soak::{SoakPlan, Weather, run};
@@ -27,8 +27,7 @@ fn main() -> ExitCode {
 fn short_soak(inside: &Inside) {
     println!("  the same again: ./run lab soak --minutes 1.5 --every 8 --seed {SEED}");
     let root = inside.mount().expect("mounts");
-    let options =
-        LabOptions { durability: Durability::Sync, equipment: Equipment::Disks, ..LabOptions::default() };
+    let options = LabOptions { durability: Durability::Sync, equipment: Equipment::Disks, ..plain_lab() };
     let plan = SoakPlan {
         time: Duration::from_secs(90),
         every: Duration::from_secs(8),
