@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use sb_e2e::{plain_lab, throughout};
+use sb_e2e::{plain_lab, promise, throughout};
 use sb_lab::cluster::etcd;
 use sb_lab::fault::{Fault, Part, Target};
 use sb_lab::options::{Durability, Failsafe, LabOptions, StoreChoice};
@@ -66,10 +66,11 @@ pub fn partition(inside: &Inside) {
         let opened = Instant::now();
         let written = near.acknowledged();
         throughout("the primary that is cut off answers nobody", LONG_ENOUGH, || {
-            near.acknowledged() == written
+            promise!(near.acknowledged() == written, "the primary that is cut off answers");
+            true
         });
         let ledger = scene.nothing_is_lost_after(near, new);
-        assert!(ledger.last_acknowledgement().expect("writes") < opened, "two servers acknowledged at once");
+        promise!(ledger.last_acknowledgement().expect("writes") < opened, "two servers acknowledged at once");
         scene.act(&Fault::Heal);
         writes_go_on(scene);
     });
@@ -106,7 +107,7 @@ pub fn fenced(inside: &Inside) {
         let ledger = near.finish();
         let last = ledger.last_acknowledgement().expect("it wrote before");
         println!("  last answer {:?} before the lease ended", lease_ends.saturating_duration_since(last));
-        assert!(last < lease_ends, "an answer after the lease had ended");
+        promise!(last < lease_ends, "an answer after the lease had ended");
         scene.act(&Fault::Thaw(Target::everywhere()));
         // The same one, when it comes before the others; nobody has taken over meanwhile.
         scene.until("there was a primary", FAILOVER, |picture| picture.primary().is_some());

@@ -4,7 +4,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use sb_e2e::throughout;
+use sb_e2e::{promise, throughout};
 use sb_lab::fault::{Fault, Part};
 use sb_lab::options::Durability;
 use sb_lab::picture::Picture;
@@ -59,7 +59,7 @@ pub fn a_waiting_commit_is_not_shown_early(inside: &Inside) {
         });
         let new = scene.primary();
         let looks = scene.lab().client(Place::OFFICE, move |access| sees_at_last(access, new));
-        assert_eq!(scene.wait_for(looks).expect("a client"), 1, "a row was shown and then lost");
+        promise!(scene.wait_for(looks).expect("a client") == 1, "a row was shown and then lost");
         scene.return_host(old);
     });
 }
@@ -178,9 +178,8 @@ pub fn a_slot_is_given_up_and_its_server_comes_back(inside: &Inside) {
         assert!(status.data.contains("budget"), "{status:?}");
         write_log(scene, primary, 6);
         set(scene, primary, &["checkpoint"]);
-        scene.until("the slot was given up", FAILOVER, |_| {
-            told_since(scene, primary, before, "slot.renewed")
-        });
+        scene
+            .until("the slot was given up", FAILOVER, |_| told_since(scene, primary, before, "slot.renewed"));
 
         scene.return_host(victim);
         scene.until("the server was copied anew", REJOIN, |_| told(scene, victim, "repair.parked"));

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use sb_e2e::throughout;
+use sb_e2e::{promise, throughout};
 use sb_lab::fault::{Fault, Part, Target};
 use sb_lab::options::Durability;
 use sb_lab::picture::Picture;
@@ -105,8 +105,8 @@ fn silenced(scene: &Scene, new: Place, sessions: Sessions, fault: Moment) -> Sho
         "  last answer near {:?}, far {:?}, the next holder {:?} after the fault",
         shown.near, shown.far, shown.elected
     );
-    assert!(shown.near < shown.elected, "the near session was answered after the next lease began");
-    assert!(shown.far < shown.elected, "the far session was answered after the next lease began");
+    promise!(shown.near < shown.elected, "the near session was answered after the next lease began");
+    promise!(shown.far < shown.elected, "the far session was answered after the next lease began");
     shown
 }
 
@@ -158,7 +158,7 @@ pub fn agent_gone(inside: &Inside) {
     Scene::shared(inside, "agent-gone", Durability::Async, |scene| {
         let old = scene.primary();
         let shown = attack(scene, old, || take_away(scene, old, Part::Agent));
-        assert!(shown.near < LEASE && shown.far < LEASE, "answered after the deadline");
+        promise!(shown.near < LEASE && shown.far < LEASE, "answered after the deadline");
         bring_back(scene, old);
     });
 }
@@ -202,7 +202,7 @@ pub fn guard_stopped(inside: &Inside) {
             silenced_until_open(scene, sessions, fault);
         } else {
             let shown = silenced(scene, new, sessions, fault);
-            assert!(shown.far < LEASE, "the kernel's fence was renewed for a guard that does not answer");
+            promise!(shown.far < LEASE, "the kernel's fence was renewed for a guard that does not answer");
             assert!(shown.near < LEASE + UNNOTICED, "nobody has ended PostgreSQL under a guard that hangs");
         }
         // Nobody thaws anything: the agent has ended the guard that hung.
@@ -226,7 +226,7 @@ fn silenced_until_open(scene: &Scene, sessions: Sessions, fault: Moment) {
     let [near, far] = [near, far].map(|ledger| ledger.longest_silence(fault.at).expect("it writes again"));
     let since = |silence: &Silence| silence.from.saturating_duration_since(fault.at);
     println!("  the old primary leads on; silent near from {:?}, far from {:?}", since(&near), since(&far));
-    assert!(since(&far) < LEASE, "the kernel's fence was renewed for a guard that does not answer");
+    promise!(since(&far) < LEASE, "the kernel's fence was renewed for a guard that does not answer");
     assert!(since(&near) < LEASE + UNNOTICED, "nobody has ended PostgreSQL under a guard that hangs");
 }
 
@@ -237,7 +237,7 @@ pub fn both_gone(inside: &Inside) {
             take_away(scene, old, Part::Agent);
             take_away(scene, old, Part::Guard);
         });
-        assert!(shown.near < LEASE && shown.far < LEASE, "answered after the deadline");
+        promise!(shown.near < LEASE && shown.far < LEASE, "answered after the deadline");
         assert!(pids(scene, old, |_| true).is_empty(), "PostgreSQL outlives its guard");
         bring_back(scene, old);
     });
@@ -259,7 +259,7 @@ pub fn both_stopped(inside: &Inside) {
         let last = fault.until_last(&far.finish());
         let elected = fault.until(event_of(scene, new, "failover.elected").expect("it was elected"));
         println!("  last answer {last:?}, the next holder {elected:?} after the fault");
-        assert!(last < LEASE && last < elected, "answered after the deadline");
+        promise!(last < LEASE && last < elected, "answered after the deadline");
         bring_back(scene, old);
     });
 }
@@ -288,7 +288,7 @@ fn thawed(inside: &Inside, name: &'static str, durability: Durability) {
                 "  {from:?}, {times} thaws: at most {} answers, the last {:?} after it",
                 worst.0, worst.1
             );
-            assert!(from == Watch::Near || worst.0 == 0, "the kernel's fence let an answer pass");
+            promise!(from == Watch::Near || worst.0 == 0, "the kernel's fence let an answer pass");
         }
     });
 }

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use sb_api::Role;
-use sb_e2e::{eventually, throughout};
+use sb_e2e::{eventually, promise, throughout};
 use sb_lab::options::Durability;
 use sb_lab::picture::{Picture, ServerPicture};
 use sb_lab::place::Place;
@@ -65,7 +65,7 @@ pub fn lost_majority(inside: &Inside) {
         println!("  {:.1} s from the request to a writable primary", began.elapsed().as_secs_f64());
         assert_eq!(scene.primary(), chosen);
         assert!(scene.term() > term + JUMP, "{} is no jump from {term}", scene.term());
-        assert!(scene.has_every_row(&promised, chosen), "an acknowledged row of `{chosen}` is gone");
+        promise!(scene.has_every_row(&promised, chosen), "an acknowledged row of `{chosen}` is gone");
         let office = scene.write(chosen, RecorderPlan::office());
         scene.until("the others that were left followed", REJOIN, |picture| {
             loss.left.iter().all(|place| *place == chosen || follows(picture, *place, chosen))

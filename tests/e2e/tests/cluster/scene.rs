@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use sb_api::Event;
-use sb_e2e::plain_lab;
+use sb_e2e::{plain_lab, promise};
 use sb_lab::demo::{Frame, Limits, Outcome, Screen, play, table};
 use sb_lab::fault::{Fault, Part, Target};
 use sb_lab::lab::Lab;
@@ -190,7 +190,7 @@ impl Scene {
             if findings.clean() {
                 return;
             }
-            assert!(
+            promise!(
                 findings.invented_nothing() && began.elapsed() < REPLAY,
                 "`{on}`: {findings:?}\n{}",
                 self.kept_logs()

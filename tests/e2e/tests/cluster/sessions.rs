@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use sb_e2e::throughout;
+use sb_e2e::{promise, throughout};
 use sb_lab::fault::{Fault, Part, Target};
 use sb_lab::options::Durability;
 use sb_lab::place::Place;
@@ -58,8 +58,8 @@ fn no_answer_after_the_fence(inside: &Inside, name: &'static str, trouble: impl 
         let ledger = session.finish();
         let last = ledger.last_acknowledgement().expect("it wrote before the cut");
         println!("  last acknowledgement {:?} after the cut", last.saturating_duration_since(cut));
-        assert!(last < cut + LEASE, "an acknowledgement {:?} after the cut", last.duration_since(cut));
-        assert!(last < opened, "two servers acknowledged at once");
+        promise!(last < cut + LEASE, "an acknowledgement {:?} after the cut", last.duration_since(cut));
+        promise!(last < opened, "two servers acknowledged at once");
 
         scene.act(&Fault::Thaw(Target::from(old)));
         scene.act(&Fault::Heal);
@@ -88,7 +88,7 @@ pub fn on_a_promoted_standby(inside: &Inside) {
             opened.expect("clients were about to be let in").at.parse().expect("a moment");
         match fate.expect("a client") {
             Fate::Ended => println!("  the session ended"),
-            Fate::Wrote(at) => assert!(at >= opened, "a write {} before clients were let in", opened - at),
+            Fate::Wrote(at) => promise!(at >= opened, "a write {} before clients were let in", opened - at),
         }
         scene.nothing_is_lost_after(office, new);
     });

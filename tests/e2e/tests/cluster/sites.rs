@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use sb_api::Role;
-use sb_e2e::{plain_lab, throughout};
+use sb_e2e::{plain_lab, promise, throughout};
 use sb_lab::fault::{Fault, Part, Target};
 use sb_lab::layout::{Duty, Layout};
 use sb_lab::options::{Durability, LabOptions};
@@ -181,7 +181,7 @@ pub fn voters_are_cut_off(inside: &Inside) {
         });
         let ledger = near.finish();
         let last = ledger.last_acknowledgement().expect("it wrote before");
-        assert!(last < isolated + LEASE, "{:?} after the cut", last.duration_since(isolated));
+        promise!(last < isolated + LEASE, "{:?} after the cut", last.duration_since(isolated));
         scene.act(&Fault::Heal);
         scene.until("all had rejoined", REJOIN, Picture::whole);
         scene.nothing_is_lost_of(&ledger, scene.primary());

@@ -8,7 +8,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use sb_e2e::{Case, Program, plain_lab};
+use sb_e2e::{Case, Program, plain_lab, promise};
 use sb_lab::lab::Lab;
 use sb_lab::options::{Durability, Equipment, LabOptions};
 use sb_lab::soak::{SoakPlan, Weather, run};
@@ -47,7 +47,7 @@ fn short_soak(inside: &Inside) {
             let kept = lab.keep_logs("soak-in-short").expect("logs");
             soaked.write_history(&kept.join("history.jsonl")).expect("the history");
             let broken: Vec<_> = report.lines().into_iter().filter(|line| line.contains("BROKEN")).collect();
-            panic!("a promise was broken; logs and history: {}\n{}", kept.display(), broken.join("\n"));
+            promise!(false, "logs and history: {}\n{}", kept.display(), broken.join("\n"));
         }
     });
 }
