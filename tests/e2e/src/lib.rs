@@ -215,3 +215,36 @@ fn run_outside(program: &Program, wanted: &Wanted) -> ExitCode {
     });
     if here == ExitCode::SUCCESS { inside } else { here }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// How often a case is run whose attempts end in `outcomes`, and what is said of it.
+    fn told(outcomes: &[fn()]) -> (usize, Tally) {
+        let (attempts, mut tally) = (Cell::new(0), Tally::default());
+        tally.run(&Wanted::default(), "a_case", || {
+            let at = attempts.replace(attempts.get() + 1);
+            outcomes[at]();
+        });
+        (attempts.get(), tally)
+    }
+
+    #[test]
+    fn a_case_that_fails_once_is_flaky_and_twice_has_failed() {
+        let (attempts, tally) = told(&[|| panic!("too slow"), || {}]);
+        assert_eq!((attempts, tally.passed, tally.flaky.len(), tally.failed.len()), (2, 1, 1, 0));
+        let (attempts, tally) = told(&[|| panic!("too slow"), || panic!("too slow again")]);
+        assert_eq!((attempts, tally.passed, tally.flaky.len(), tally.failed.len()), (2, 0, 0, 1));
+    }
+
+    #[test]
+    fn a_broken_promise_has_no_second_attempt() {
+        let (attempts, tally) = told(&[|| promise!(1 + 1 == 3, "a sum of {}", 3), || {}]);
+        assert_eq!((attempts, tally.passed, tally.flaky.len(), tally.failed.len()), (1, 0, 0, 1));
+        let (attempts, tally) = told(&[|| promise!(1 == 1, "kept")]);
+        assert_eq!((attempts, tally.passed), (1, 1));
+    }
+}
